@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFS_LIMITS_H
+#define RAFS_LIMITS_H
+
+#include <stdint.h>
+
+/**
+ * @file
+ * Every bound of the library in one place.
+ *
+ * The macros come from the formats or from the kernel and are fixed. The fields of
+ * rafs_limits are a matter of taste, and so the caller's: 0 takes the default. An image
+ * that needs more than a field allows is refused with RAFS_E_LIMIT, which names the
+ * field.
+ */
+
+#define RAFS_NAME_MAX 255          /**< bytes in a file name */
+#define RAFS_PATH_MAX 65535        /**< bytes in a path given to rafs_image_resolve() */
+#define RAFS_LINKS_MAX 40          /**< symbolic links followed in one resolution */
+#define RAFS_TARGET_MAX 65535      /**< bytes in a symbolic link (v6: 4096) */
+#define RAFS_XATTR_NAME_MAX 255    /**< bytes in the full name of an attribute */
+#define RAFS_XATTR_VALUE_MAX 65536 /**< bytes in its value */
+#define RAFS_CHUNK_SIZE_MIN 0x1000 /**< 4 KiB */
+#define RAFS_CHUNK_SIZE_MAX 0x1000000      /**< 16 MiB */
+#define RAFS_CHUNKS_PER_BLOB_MAX 0x1000000 /**< 2^24 */
+#define RAFS_BLOBS_MAX 65536               /**< blobs in a bootstrap (v6: 255) */
+#define RAFS_BLOB_ID_MAX 64                /**< bytes in a blob id */
+#define RAFS_SOURCES_MAX 16                /**< backends of one image */
+#define RAFS_READ_MAX 0x7ffff000u          /**< bytes in one read, as Linux has it */
+#define RAFS_DEPTH_MAX 4096                /**< directories below each other in a walk */
+
+/** Limits that a caller may set, in rafs_open_options. */
+typedef struct rafs_limits {
+    uint32_t struct_size; /**< sizeof(rafs_limits); 0: all defaults */
+    uint32_t reserved;    /**< 0 */
+    /** Pages of a bootstrap file kept in memory. Default 4 MiB. A smaller one is slower.
+     */
+    uint64_t metadata_cache_bytes;
+    /** Largest bootstrap that is kept whole in memory because it is stored compressed
+     *  inside a blob. Default 40 MiB. */
+    uint64_t inlined_bootstrap_bytes;
+    /** v6: memory for the map from chunk numbers to digests, 4 bytes a chunk, made when
+     *  file content is first read. Default 32 MiB (8 million chunks). */
+    uint64_t chunk_index_bytes;
+    /** v6 with batches: largest compression information array of one blob, in memory.
+     *  Default 16 MiB (700,000 chunks). */
+    uint64_t blob_meta_bytes;
+    /** Verified chunks kept in memory. Default 32 MiB; 1 keeps none. The chunks that
+     *  running reads are using come on top: one for each thread. */
+    uint64_t chunk_cache_bytes;
+} rafs_limits;
+
+#endif

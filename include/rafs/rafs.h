@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFS_RAFS_H
+#define RAFS_RAFS_H
+
+/**
+ * @file
+ * All of librafs: open container images on demand, and get only verified bytes.
+ */
+
+#include "backend.h"
+#include "check.h"
+#include "digest.h"
+#include "dir.h"
+#include "env.h"
+#include "error.h"
+#include "image.h"
+#include "inode.h"
+#include "limits.h"
+#include "read.h"
+#include "version.h"
+
+#endif
