@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_BASE_H
+#define RAFSI_BASE_H
+
+/*
+ * The door of base: what every other folder builds on and that knows nothing of RAFS.
+ */
+
+#include "base/arith.h"
+#include "base/blake3.h"
+#include "base/buffer.h"
+#include "base/call.h"
+#include "base/env.h"
+#include "base/fail.h"
+#include "base/hash.h"
+#include "base/source.h"
+#include "base/span.h"
+
+#endif
