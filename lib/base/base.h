@@ -12,6 +12,7 @@
 #include "base/call.h"
 #include "base/env.h"
 #include "base/fail.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/source.h"
 #include "base/span.h"

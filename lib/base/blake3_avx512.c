@@ -40,9 +40,11 @@ TARGET static inline __m512i load512(const void *p)
 /* Inputs four apart share a vector, so that no word has to cross its 128-bit parts. */
 TARGET static inline void load16(__m512i m[16], const uint8_t *const in[16], size_t at)
 {
+    BLAKE3_UNROLL
     for (size_t i = 0; i < 4; i++) {
         __m512i *to = m + 4 * i;
 
+        BLAKE3_UNROLL
         for (size_t lane = 0; lane < 4; lane++) {
             const uint8_t *const *from = in + lane;
             __m512i x = _mm512_castsi128_si512(load128(from[0] + at + 16 * i));
@@ -59,6 +61,7 @@ TARGET static inline void store16(uint8_t *out, __m512i h[8])
 {
     TRANSPOSE16(h[0], h[1], h[2], h[3]);
     TRANSPOSE16(h[4], h[5], h[6], h[7]);
+    BLAKE3_UNROLL
     for (size_t lane = 0; lane < 4; lane++) {
         uint8_t *to = out + 32 * lane;
 

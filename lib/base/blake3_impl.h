@@ -25,6 +25,14 @@
 #define RAFSI_BLAKE3_ARM 0
 #endif
 
+/* Loops of constant length over vectors: gcc keeps the vectors in registers only if the
+ * loop is gone, and at -O2 it leaves it; 5.0 instead of 6.0 GB/s at 16 lanes. */
+#if defined(__clang__)
+#define BLAKE3_UNROLL
+#else
+#define BLAKE3_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #define BLAKE3_BLOCK 64
 #define BLAKE3_CHUNK 1024
 

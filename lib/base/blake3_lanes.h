@@ -16,25 +16,51 @@
  * It undefines all but TARGET, so that the next width can follow.
  */
 
-#define MIX(a, b, c, d, mx, my)          \
-    v[a] = ADD(ADD(v[a], v[b]), m[mx]);  \
-    v[d] = ROT16(XOR(v[d], v[a]));       \
-    v[c] = ADD(v[c], v[d]);              \
-    v[b] = ROT12(XOR(v[b], v[c]));       \
-    v[a] = ADD(ADD(v[a], v[b]), m[my]);  \
-    v[d] = ROT8(XOR(v[d], v[a]));        \
-    v[c] = ADD(v[c], v[d]);              \
-    v[b] = ROT7(XOR(v[b], v[c]));
+/*
+ * The steps of mixing, for two independent columns in turn, or for four where registers
+ * suffice: neighbouring instructions do not wait for each other then. Measured with gcc
+ * 12: four at a time gain 3 % at 16 lanes and lose 10 % at 4. The message is added first,
+ * for it alone is ready early.
+ */
+#define ADD_WORD(a, b, word) v[a] = ADD(ADD(v[a], m[word]), v[b]);
+#define ADD_TO(c, d) v[c] = ADD(v[c], v[d]);
+#define TURN(d, a, rotate) v[d] = rotate(XOR(v[d], v[a]));
 
-#define ROUND(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15) \
-    MIX(0, 4, 8, 12, s0, s1)                                                        \
-    MIX(1, 5, 9, 13, s2, s3)                                                        \
-    MIX(2, 6, 10, 14, s4, s5)                                                       \
-    MIX(3, 7, 11, 15, s6, s7)                                                       \
-    MIX(0, 5, 10, 15, s8, s9)                                                       \
-    MIX(1, 6, 11, 12, s10, s11)                                                     \
-    MIX(2, 7, 8, 13, s12, s13)                                                      \
-    MIX(3, 4, 9, 14, s14, s15)
+#if LANES > 8
+#define MIX(...) MIX_FOUR(__VA_ARGS__)
+#else
+#define MIX(a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3, x0, y0, x1, \
+            y1, x2, y2, x3, y3)                                                         \
+    MIX_TWO(a0, a1, b0, b1, c0, c1, d0, d1, x0, y0, x1, y1)                             \
+    MIX_TWO(a2, a3, b2, b3, c2, c3, d2, d3, x2, y2, x3, y3)
+#endif
+
+#define MIX_TWO(a0, a1, b0, b1, c0, c1, d0, d1, x0, y0, x1, y1) \
+    ADD_WORD(a0, b0, x0) ADD_WORD(a1, b1, x1)                   \
+    TURN(d0, a0, ROT16) TURN(d1, a1, ROT16)                     \
+    ADD_TO(c0, d0) ADD_TO(c1, d1)                               \
+    TURN(b0, c0, ROT12) TURN(b1, c1, ROT12)                     \
+    ADD_WORD(a0, b0, y0) ADD_WORD(a1, b1, y1)                   \
+    TURN(d0, a0, ROT8) TURN(d1, a1, ROT8)                       \
+    ADD_TO(c0, d0) ADD_TO(c1, d1)                               \
+    TURN(b0, c0, ROT7) TURN(b1, c1, ROT7)
+
+#define MIX_FOUR(a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3, x0, y0, \
+                 x1, y1, x2, y2, x3, y3)                                                 \
+    ADD_WORD(a0, b0, x0) ADD_WORD(a1, b1, x1) ADD_WORD(a2, b2, x2) ADD_WORD(a3, b3, x3)  \
+    TURN(d0, a0, ROT16) TURN(d1, a1, ROT16) TURN(d2, a2, ROT16) TURN(d3, a3, ROT16)      \
+    ADD_TO(c0, d0) ADD_TO(c1, d1) ADD_TO(c2, d2) ADD_TO(c3, d3)                          \
+    TURN(b0, c0, ROT12) TURN(b1, c1, ROT12) TURN(b2, c2, ROT12) TURN(b3, c3, ROT12)      \
+    ADD_WORD(a0, b0, y0) ADD_WORD(a1, b1, y1) ADD_WORD(a2, b2, y2) ADD_WORD(a3, b3, y3)  \
+    TURN(d0, a0, ROT8) TURN(d1, a1, ROT8) TURN(d2, a2, ROT8) TURN(d3, a3, ROT8)          \
+    ADD_TO(c0, d0) ADD_TO(c1, d1) ADD_TO(c2, d2) ADD_TO(c3, d3)                          \
+    TURN(b0, c0, ROT7) TURN(b1, c1, ROT7) TURN(b2, c2, ROT7) TURN(b3, c3, ROT7)
+
+#define ROUND(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15)   \
+    MIX(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, s0, s1, s2, s3, s4, s5, \
+        s6, s7)                                                                       \
+    MIX(0, 1, 2, 3, 5, 6, 7, 4, 10, 11, 8, 9, 15, 12, 13, 14, s8, s9, s10, s11, s12,  \
+        s13, s14, s15)
 
 /* Inputs first to first + n of the job, 0 < n <= LANES. Spare lanes repeat the last
  * input, and their result is dropped. All inputs are read before any result is written
@@ -47,6 +73,7 @@ TARGET static void HASH_LANES(const struct rafsi_blake3_job *job, size_t first, 
     uint32_t low[LANES], high[LANES];
     VEC h[8], v[16], m[16];
 
+    BLAKE3_UNROLL
     for (size_t i = 0; i < LANES; i++) {
         size_t input = first + (i < n ? i : n - 1);
         uint64_t counter = job->counter + (job->step ? input : 0);
@@ -55,12 +82,15 @@ TARGET static void HASH_LANES(const struct rafsi_blake3_job *job, size_t first, 
         low[i] = (uint32_t)counter;
         high[i] = (uint32_t)(counter >> 32);
     }
+    BLAKE3_UNROLL
     for (size_t i = 0; i < 8; i++)
         h[i] = SPLAT(iv[i]);
     for (uint32_t b = 0; b < job->blocks; b++) {
         LOAD_BLOCKS(m, in, (size_t)b * BLAKE3_BLOCK);
+        BLAKE3_UNROLL
         for (size_t i = 0; i < 8; i++)
             v[i] = h[i];
+        BLAKE3_UNROLL
         for (size_t i = 0; i < 4; i++)
             v[8 + i] = SPLAT(iv[i]);
         v[12] = LOAD_WORDS(low);
@@ -68,6 +98,7 @@ TARGET static void HASH_LANES(const struct rafsi_blake3_job *job, size_t first, 
         v[14] = SPLAT(BLAKE3_BLOCK);
         v[15] = SPLAT(rafsi_blake3_flags(job, b));
         BLAKE3_EACH_ROUND(ROUND)
+        BLAKE3_UNROLL
         for (size_t i = 0; i < 8; i++)
             h[i] = XOR(v[i], v[i + 8]);
     }
@@ -81,7 +112,12 @@ TARGET static void HASH_LANES(const struct rafsi_blake3_job *job, size_t first, 
     }
 }
 
+#undef ADD_WORD
+#undef ADD_TO
+#undef TURN
 #undef MIX
+#undef MIX_TWO
+#undef MIX_FOUR
 #undef ROUND
 #undef LANES
 #undef VEC

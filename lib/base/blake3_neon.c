@@ -26,9 +26,11 @@
 /* By bytes, for inputs may lie anywhere; little endian as this file is. */
 static inline void load4(uint32x4_t m[16], const uint8_t *const in[4], size_t at)
 {
+    BLAKE3_UNROLL
     for (size_t i = 0; i < 4; i++) {
         uint32x4_t *to = m + 4 * i;
 
+        BLAKE3_UNROLL
         for (size_t lane = 0; lane < 4; lane++)
             to[lane] = vreinterpretq_u32_u8(vld1q_u8(in[lane] + at + 16 * i));
         TRANSPOSE4(to[0], to[1], to[2], to[3]);
@@ -39,6 +41,7 @@ static inline void store4(uint8_t *out, uint32x4_t h[8])
 {
     TRANSPOSE4(h[0], h[1], h[2], h[3]);
     TRANSPOSE4(h[4], h[5], h[6], h[7]);
+    BLAKE3_UNROLL
     for (size_t lane = 0; lane < 4; lane++) {
         vst1q_u8(out + 32 * lane, vreinterpretq_u8_u32(h[lane]));
         vst1q_u8(out + 32 * lane + 16, vreinterpretq_u8_u32(h[4 + lane]));

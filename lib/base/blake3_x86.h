@@ -35,9 +35,11 @@ TARGET static inline void store128(void *p, __m128i x)
 
 TARGET static inline void load4(__m128i m[16], const uint8_t *const in[4], size_t at)
 {
+    BLAKE3_UNROLL
     for (size_t i = 0; i < 4; i++) {
         __m128i *to = m + 4 * i;
 
+        BLAKE3_UNROLL
         for (size_t lane = 0; lane < 4; lane++)
             to[lane] = load128(in[lane] + at + 16 * i);
         TRANSPOSE4(to[0], to[1], to[2], to[3]);
@@ -48,6 +50,7 @@ TARGET static inline void store4(uint8_t *out, __m128i h[8])
 {
     TRANSPOSE4(h[0], h[1], h[2], h[3]);
     TRANSPOSE4(h[4], h[5], h[6], h[7]);
+    BLAKE3_UNROLL
     for (size_t lane = 0; lane < 4; lane++) {
         store128(out + 32 * lane, h[lane]);
         store128(out + 32 * lane + 16, h[4 + lane]);

@@ -26,9 +26,11 @@ TARGET static inline __m256i load256(const void *p)
 /* Inputs four apart share a vector, so that no word has to cross its 128-bit parts. */
 TARGET static inline void load8(__m256i m[16], const uint8_t *const in[8], size_t at)
 {
+    BLAKE3_UNROLL
     for (size_t i = 0; i < 4; i++) {
         __m256i *to = m + 4 * i;
 
+        BLAKE3_UNROLL
         for (size_t lane = 0; lane < 4; lane++) {
             to[lane] = _mm256_castsi128_si256(load128(in[lane] + at + 16 * i));
             to[lane] = _mm256_inserti128_si256(to[lane],
@@ -42,6 +44,7 @@ TARGET static inline void store8(uint8_t *out, __m256i h[8])
 {
     TRANSPOSE8(h[0], h[1], h[2], h[3]);
     TRANSPOSE8(h[4], h[5], h[6], h[7]);
+    BLAKE3_UNROLL
     for (size_t lane = 0; lane < 4; lane++) {
         uint8_t *low = out + 32 * lane, *high = low + 128;
 

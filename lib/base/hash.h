@@ -24,7 +24,7 @@ int rafsi_hashes_new(const struct rafsi_env *env, struct rafsi_hashes **out,
 void rafsi_hashes_free(struct rafsi_hashes *hashes);
 
 /* Hash bytes in one go. Any threads. RAFS_E_NOMEM if libcrypto fails. */
-int rafsi_hash_bytes(const struct rafsi_hashes *hashes, uint32_t algorithm,
+int rafsi_hash_bytes(struct rafsi_hashes *hashes, uint32_t algorithm,
                      const void *data, size_t len, uint8_t out[RAFSI_DIGEST_BYTES],
                      rafs_error *err);
 
@@ -35,7 +35,7 @@ struct rafsi_hash {
     struct rafsi_blake3 blake3;
 };
 
-int rafsi_hash_begin(const struct rafsi_hashes *hashes, uint32_t algorithm,
+int rafsi_hash_begin(struct rafsi_hashes *hashes, uint32_t algorithm,
                      struct rafsi_hash *hash, rafs_error *err);
 int rafsi_hash_add(struct rafsi_hash *hash, const void *data, size_t len,
                    rafs_error *err);

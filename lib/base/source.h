@@ -15,9 +15,9 @@
  * so looking one up is one atomic load, pointers stay valid, and threads need no lock.
  * Further blocks are read anew each time.
  *
- * A pinned source was read once and compared with a digest; blocks that did not fit in the
- * cache left a BLAKE3 digest each, and are compared with it whenever they are read again.
- * So the bytes that were compared are the bytes that are used.
+ * A pinned source was read once and compared with a digest; blocks that did not fit in
+ * the cache left a BLAKE3 digest each, and are compared with it whenever they are read
+ * again. So the bytes that were compared are the bytes that are used.
  */
 struct rafsi_source;
 
@@ -36,7 +36,7 @@ int rafsi_source_window(struct rafsi_source *whole, uint64_t offset, uint64_t si
 void rafsi_source_free(struct rafsi_source *source);
 
 /* Read everything once and compare; before anything else is read. */
-int rafsi_source_pin(struct rafsi_source *source, const struct rafsi_hashes *hashes,
+int rafsi_source_pin(struct rafsi_source *source, struct rafsi_hashes *hashes,
                      uint32_t algorithm, const uint8_t expected[RAFSI_DIGEST_BYTES],
                      const rafs_call *call, rafs_error *err);
 

@@ -187,7 +187,7 @@ struct rafsi_tree_visitor {
                 rafs_error *err);
     int (*tick)(void *user, uint64_t inodes, rafs_error *err);
 };
-int rafsi_tree_check(const struct rafsi_tree *tree, const struct rafsi_hashes *hashes,
+int rafsi_tree_check(const struct rafsi_tree *tree, struct rafsi_hashes *hashes,
                      const struct rafsi_tree_visitor *visitor, rafs_error *err);
 
 #endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/call.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/arith.h"
+#include "base/fail.h"
+
+/* The flag is what calls look at; the descriptor wakes those that sleep in poll(). */
+struct rafs_cancel {
+    atomic_int fired;
+    int fd;
+};
+
+int rafs_cancel_new(rafs_cancel **out, rafs_error *err)
+{
+    rafs_cancel *cancel;
+
+    if (!out)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, NULL, "out is NULL");
+    cancel = malloc(sizeof(*cancel));
+    if (!cancel)
+        return rafsi_fail_nomem(err, sizeof(*cancel));
+    atomic_init(&cancel->fired, 0);
+    cancel->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (cancel->fd < 0) {
+        int os_errno = errno;
+
+        free(cancel);
+        return rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_NONE, os_errno, NULL,
+                             "no descriptor for a cancel token: %s",
+                             os_errno == EMFILE ? "too many open files"
+                                                : "eventfd failed");
+    }
+    *out = cancel;
+    return RAFS_OK;
+}
+
+void rafs_cancel_fire(rafs_cancel *cancel)
+{
+    int saved = errno;
+    uint64_t one = 1;
+
+    if (!cancel)
+        return;
+    atomic_store(&cancel->fired, 1);
+    /* It can only fail because it is readable already, which is what we want. */
+    if (write(cancel->fd, &one, sizeof(one)) < 0)
+        errno = saved;
+    errno = saved;
+}
+
+void rafs_cancel_reset(rafs_cancel *cancel)
+{
+    uint64_t count;
+
+    if (!cancel)
+        return;
+    atomic_store(&cancel->fired, 0);
+    while (read(cancel->fd, &count, sizeof(count)) > 0)
+        ;
+}
+
+int rafs_cancel_fired(const rafs_cancel *cancel)
+{
+    return cancel && atomic_load(&cancel->fired);
+}
+
+int rafs_cancel_fd(const rafs_cancel *cancel)
+{
+    return cancel->fd;
+}
+
+void rafs_cancel_free(rafs_cancel *cancel)
+{
+    if (!cancel)
+        return;
+    close(cancel->fd);
+    free(cancel);
+}
+
+void rafs_call_init(rafs_call *call, const rafs_env *env, uint64_t timeout_ms,
+                    const rafs_cancel *cancel)
+{
+    struct rafsi_env taken;
+    uint64_t timeout_ns;
+
+    memset(call, 0, sizeof(*call));
+    call->struct_size = sizeof(*call);
+    call->cancel = cancel;
+    if (timeout_ms == 0)
+        return;
+    if (rafsi_env_take(env, &taken, NULL) < 0)
+        rafsi_env_take(NULL, &taken, NULL);
+    /* A timeout of more than 500 years is none. */
+    if (!rafsi_mul(timeout_ms, 1000000, &timeout_ns) ||
+        !rafsi_add(rafsi_now_ns(&taken), timeout_ns, &call->deadline_ns))
+        call->deadline_ns = 0;
+}
+
+int rafsi_call_take(const rafs_call *in, rafs_call *out, rafs_error *err)
+{
+    int rc = rafsi_take_struct(in, out, sizeof(*out), "rafs_call", err);
+
+    out->struct_size = sizeof(*out);
+    return rc;
+}
+
+int rafsi_call_check(const struct rafsi_env *env, const rafs_call *call, uint32_t stage,
+                     rafs_error *err)
+{
+    if (rafs_cancel_fired(env->set.cancel) || (call && rafs_cancel_fired(call->cancel)))
+        return rafsi_fail(err, RAFS_E_CANCELLED, stage, NULL, "cancelled by the caller");
+    if (call && call->deadline_ns != 0 && rafsi_now_ns(env) >= call->deadline_ns)
+        return rafsi_fail(err, RAFS_E_TIMEOUT, stage, NULL, "the deadline has passed");
+    return RAFS_OK;
+}
+
+uint64_t rafsi_call_left_ns(const struct rafsi_env *env, const rafs_call *call,
+                            uint64_t most)
+{
+    uint64_t now;
+
+    if (!call || call->deadline_ns == 0)
+        return most;
+    now = rafsi_now_ns(env);
+    return now >= call->deadline_ns ? 0 : rafsi_min(call->deadline_ns - now, most);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/hash.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/arith.h"
+#include "base/fail.h"
+
+/*
+ * SHA-256 is looked up when first wanted: images with BLAKE3 never pay for it. The
+ * library context is our own, so that no openssl.cnf of the host's is read into it.
+ */
+struct rafsi_hashes {
+    struct rafsi_env env;
+    pthread_mutex_t lock; /* held while sha256 is looked up */
+    OSSL_LIB_CTX *context;
+    _Atomic(EVP_MD *) sha256;
+};
+
+int rafsi_hashes_new(const struct rafsi_env *env, struct rafsi_hashes **out,
+                     rafs_error *err)
+{
+    struct rafsi_hashes *hashes = rafsi_alloc_zero(env, sizeof(*hashes));
+
+    if (!hashes)
+        return rafsi_fail_nomem(err, sizeof(*hashes));
+    hashes->env = *env;
+    if (pthread_mutex_init(&hashes->lock, NULL) != 0) {
+        rafsi_free(env, hashes);
+        return rafsi_fail_nomem(err, sizeof(hashes->lock));
+    }
+    *out = hashes;
+    return RAFS_OK;
+}
+
+void rafsi_hashes_free(struct rafsi_hashes *hashes)
+{
+    if (!hashes)
+        return;
+    EVP_MD_free(atomic_load(&hashes->sha256));
+    OSSL_LIB_CTX_free(hashes->context);
+    pthread_mutex_destroy(&hashes->lock);
+    rafsi_free(&hashes->env, hashes);
+}
+
+static int fail_crypto(rafs_error *err)
+{
+    return rafsi_fail(err, RAFS_E_NOMEM, RAFS_STAGE_NONE, NULL,
+                      "libcrypto could not provide SHA-256");
+}
+
+static EVP_MD *fetch(struct rafsi_hashes *hashes)
+{
+    EVP_MD *sha256 = atomic_load_explicit(&hashes->sha256, memory_order_acquire);
+
+    if (sha256)
+        return sha256;
+    pthread_mutex_lock(&hashes->lock);
+    sha256 = atomic_load(&hashes->sha256);
+    if (!sha256) {
+        if (!hashes->context)
+            hashes->context = OSSL_LIB_CTX_new();
+        if (hashes->context)
+            sha256 = EVP_MD_fetch(hashes->context, "SHA256", NULL);
+        if (sha256)
+            atomic_store_explicit(&hashes->sha256, sha256, memory_order_release);
+    }
+    pthread_mutex_unlock(&hashes->lock);
+    return sha256;
+}
+
+int rafsi_hash_begin(struct rafsi_hashes *hashes, uint32_t algorithm,
+                     struct rafsi_hash *hash, rafs_error *err)
+{
+    EVP_MD *md;
+
+    hash->algorithm = algorithm;
+    hash->sha256 = NULL;
+    if (algorithm == RAFSI_BLAKE3) {
+        rafsi_blake3_init(&hash->blake3);
+        return RAFS_OK;
+    }
+    if (algorithm != RAFSI_SHA256)
+        return rafsi_fail(err, RAFS_E_BUG, RAFS_STAGE_NONE, NULL,
+                          "no digest algorithm %u", algorithm);
+    md = fetch(hashes);
+    if (!md)
+        return fail_crypto(err);
+    hash->sha256 = EVP_MD_CTX_new();
+    if (!hash->sha256)
+        return fail_crypto(err);
+    if (EVP_DigestInit_ex2(hash->sha256, md, NULL) != 1) {
+        rafsi_hash_drop(hash);
+        return fail_crypto(err);
+    }
+    return RAFS_OK;
+}
+
+int rafsi_hash_add(struct rafsi_hash *hash, const void *data, size_t len, rafs_error *err)
+{
+    if (len == 0)
+        return RAFS_OK;
+    if (hash->algorithm == RAFSI_BLAKE3)
+        rafsi_blake3_update(&hash->blake3, data, len);
+    else if (EVP_DigestUpdate(hash->sha256, data, len) != 1)
+        return fail_crypto(err);
+    return RAFS_OK;
+}
+
+int rafsi_hash_end(struct rafsi_hash *hash, uint8_t out[RAFSI_DIGEST_BYTES],
+                   rafs_error *err)
+{
+    int rc = RAFS_OK;
+
+    if (hash->algorithm == RAFSI_BLAKE3)
+        rafsi_blake3_final(&hash->blake3, out);
+    else if (EVP_DigestFinal_ex(hash->sha256, out, NULL) != 1)
+        rc = fail_crypto(err);
+    rafsi_hash_drop(hash);
+    return rc;
+}
+
+void rafsi_hash_drop(struct rafsi_hash *hash)
+{
+    EVP_MD_CTX_free(hash->sha256);
+    hash->sha256 = NULL;
+}
+
+int rafsi_hash_bytes(struct rafsi_hashes *hashes, uint32_t algorithm, const void *data,
+                     size_t len, uint8_t out[RAFSI_DIGEST_BYTES], rafs_error *err)
+{
+    struct rafsi_hash hash;
+    uint8_t digest[RAFSI_DIGEST_BYTES];
+    int rc;
+
+    if (algorithm == RAFSI_BLAKE3) {
+        rafsi_blake3(data, len, out);
+        return RAFS_OK;
+    }
+    rc = rafsi_hash_begin(hashes, algorithm, &hash, err);
+    if (rc < 0)
+        return rc;
+    rc = rafsi_hash_add(&hash, data, len, err);
+    if (rc < 0) {
+        rafsi_hash_drop(&hash);
+        return rc;
+    }
+    rc = rafsi_hash_end(&hash, digest, err);
+    if (rc == RAFS_OK)
+        memcpy(out, digest, sizeof(digest));
+    return rc;
+}
+
+int rafsi_digest_equal(const uint8_t a[RAFSI_DIGEST_BYTES],
+                       const uint8_t b[RAFSI_DIGEST_BYTES])
+{
+    return !rafsi_all_zero(a, RAFSI_DIGEST_BYTES) &&
+           memcmp(a, b, RAFSI_DIGEST_BYTES) == 0;
+}
+
+void rafsi_digest_hex(const uint8_t digest[RAFSI_DIGEST_BYTES], char out[65])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < RAFSI_DIGEST_BYTES; i++) {
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
+    }
+    out[64] = '\0';
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+int rafsi_digest_parse(const char *hex, size_t len, uint8_t out[RAFSI_DIGEST_BYTES])
+{
+    if (len != 2 * RAFSI_DIGEST_BYTES)
+        return 0;
+    for (size_t i = 0; i < RAFSI_DIGEST_BYTES; i++) {
+        int high = hex_value(hex[2 * i]);
+        int low = hex_value(hex[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return 0;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return 1;
+}
