@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFS_COMMAND_H
+#define RAFS_COMMAND_H
+
+/*
+ * What the subcommands of `rafs` share. The way of one of them:
+ *
+ *     struct command c = COMMAND_INIT("cat", cat_help);
+ *     while ((opt = command_getopt(&c, argc, argv, "", options)) != -1) ...
+ *     command_open(&c, argv[optind]);         says what failed, notes the exit code
+ *     rafs_image_read(c.image, ..., command_call(&c), &err);
+ *     command_failed(&c, "/path", &err);      the same for everything later
+ *     return command_end(&c);                 flushes stdout, closes, gives the exit code
+ */
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <rafs/rafs.h>
+
+#include "output.h"
+
+/* What the process ends with; of several failures the most telling one wins. */
+enum {
+    EXIT_GOOD = 0,
+    EXIT_CORRUPT = 1, /* or refused by verification */
+    EXIT_USAGE = 2,
+    EXIT_SOURCE = 3, /* image, blob, network or output failed; deadline; no memory */
+    EXIT_UNSUPPORTED = 4,
+    EXIT_NO_PATH = 6,
+    EXIT_INTERRUPTED = 130
+};
+
+/* The exit code so far. Zero it to begin. */
+struct outcome {
+    int code;
+};
+
+/* Note one more exit code: 1 wins over 130, then 3, 4, 6, 0. 2 stands alone. */
+void outcome_note(struct outcome *outcome, int exit_code);
+
+/* Values of the common long options; those of a subcommand begin at OPT_OWN. */
+enum {
+    OPT_STOP = 256, /* command_getopt(): nothing more to do, return command_end() */
+    OPT_BLOB_DIR,
+    OPT_EXPECT_DIGEST,
+    OPT_TIMEOUT,
+    OPT_HELP,
+    OPT_OWN = 512
+};
+
+/* clang-format off */
+#define COMMON_OPTIONS                                          \
+    { "blob-dir", required_argument, NULL, OPT_BLOB_DIR },      \
+    { "expect-digest", required_argument, NULL, OPT_EXPECT_DIGEST }, \
+    { "timeout", required_argument, NULL, OPT_TIMEOUT },        \
+    { "help", no_argument, NULL, OPT_HELP }
+/* clang-format on */
+
+struct command {
+    const char *name;       /* "ls" */
+    const char *help;       /* what --help prints before the common options */
+    bool long_only;         /* `-name` is an option too, as with find(1) */
+    const char *image_path; /* set by command_open() */
+    const char *expect_digest;
+    const char *blob_dirs[RAFS_SOURCES_MAX];
+    size_t blob_dir_count;
+    uint64_t timeout_ms; /* of each call to the library; 0: none */
+    bool timeout_given;
+    rafs_image *image;
+    rafs_backend *backends[RAFS_SOURCES_MAX];
+    size_t backend_count;
+    rafs_call call;
+    struct outcome outcome;
+};
+
+#define COMMAND_INIT(command_name, command_help)                            \
+    {                                                                       \
+        .name = (command_name), .help = (command_help), .timeout_ms = 60000 \
+    }
+
+/*
+ * getopt_long() with the common options taken care of. `shorts` are the subcommand's own
+ * letters (without '+', '-' or ':' in front); `longs` holds COMMON_OPTIONS.
+ *
+ * Gives an own option, -1 at the end, or OPT_STOP after --help or a mistake, which was
+ * then reported.
+ */
+int command_getopt(struct command *c, int argc, char **argv, const char *shorts,
+                   const struct option *longs);
+
+/* Open IMAGE with the sources that were asked for. False: reported and noted. */
+bool command_open(struct command *c, const char *image_path);
+
+/* For the next call to the library: its deadline begins now. */
+const rafs_call *command_call(struct command *c);
+
+/* Report an error of the library, note its exit code. `subject` is what the user asked
+ * for, such as a path in the image; may be NULL. */
+void command_failed(struct command *c, const char *subject, const rafs_error *err);
+
+/* Report something else: one line on standard error, `exit_code` noted. */
+void command_say(struct command *c, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* As command_say() with EXIT_USAGE, and a pointer to --help. */
+void command_usage(struct command *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* True after SIGINT or SIGTERM, and then noted: loops look at it. */
+bool command_interrupted(struct command *c);
+
+/* True if standard output failed (full disk, closed pipe): going on is of no use. */
+bool command_output_failed(void);
+
+/* Flush standard output and report if that fails, close the image, give the exit code. */
+int command_end(struct command *c);
+
+/* Once, from main(): the token that signals fire. */
+bool command_start(void);
+void command_stop(void);
+
+/* "1234" or, if allowed, with K M G T (powers of 1024). False: not such a number. */
+bool parse_bytes(const char *text, bool suffixes, uint64_t *value);
+
+/* Exit code for what a call returned. */
+int exit_code_of(int code);
+
+/* Of `names` the one that a mistyped `word` probably meant, or NULL. */
+const char *nearest_name(const char *word, const char *const *names, size_t count);
+
+/* The whole target of a link or value of an attribute, in memory to free(), with a NUL
+ * after it. NULL: failed, *err says why. */
+char *read_target(const rafs_image *image, uint64_t ino, size_t *len, rafs_error *err);
+char *read_xattr(const rafs_image *image, uint64_t ino, const char *name, size_t *len,
+                 rafs_error *err);
+
+/* Names of the extended attributes in order of their bytes, in memory to free(): an array
+ * that ends in NULL, the names behind it. NULL: failed. */
+char **read_xattr_names(const rafs_image *image, uint64_t ino, size_t *count,
+                        rafs_error *err);
+
+/* The subcommands; argv[0] is the subcommand's name. */
+int cmd_cat(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_chunks(int argc, char **argv);
+int cmd_extract(int argc, char **argv);
+int cmd_find(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_ls(int argc, char **argv);
+int cmd_readlink(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
+int cmd_tar(int argc, char **argv);
+
+#endif
