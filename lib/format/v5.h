@@ -86,32 +86,40 @@ struct v5_xattr {
     uint32_t pair_len;  /* with its length field: where the next pair begins */
 };
 
-/* v5_super.c. head: at least V5_SUPER_USED bytes. Checks each field and that the tables
- * lie in a file of file_size bytes without overlap, which also tells the size of the
- * entries of the extended table. */
+/* v5_super.c. head: at least V5_SUPER_USED bytes. Checks each field, and that the tables
+ * lie in a file of file_size bytes without overlap. */
 int rafsi_v5_super(struct span head, uint64_t file_size, struct v5_super *out,
                    rafs_error *err);
+/* How large the entries of the extended table are can only be told from the room that it
+ * has up to what follows it: a table, the first inode record (first_record) or the end.
+ */
+int rafsi_v5_super_extended(struct v5_super *super, uint64_t file_size,
+                            uint64_t first_record, rafs_error *err);
 
-/* v5_blob.c. The entry at *pos of the blob table, and *pos after it; *end if there is no
- * further one. Sets the id, its readahead as prefetch_size, and zeros. */
-int rafsi_v5_blob(struct span table, size_t *pos, struct blob_record *out, bool *end,
+#define V5_BLOB_HEAD_BYTES (8 + RAFS_BLOB_ID_MAX + 1)
+
+/* v5_blob.c. The entry of the blob table that begins with head, which is cut at the
+ * table's end or after V5_BLOB_HEAD_BYTES; *used: its bytes with its NUL. Sets the id and
+ * its readahead as prefetch_size, the rest to zero. */
+int rafsi_v5_blob(struct span head, struct blob_record *out, size_t *used,
                   rafs_error *err);
-/* Entry i of the extended table: fills sizes, count and features of *out. */
-int rafsi_v5_extended_blob(struct span table, uint32_t i, uint32_t entry_bytes,
-                           struct blob_record *out, rafs_error *err);
+/* An entry of the extended table, 64 or 32 bytes: fills sizes, count, features. */
+int rafsi_v5_extended_blob(struct span entry, struct blob_record *out, rafs_error *err);
 
 /* v5_inode.c. The 128 bytes; all that can be told from them and the super block. */
 int rafsi_v5_inode(struct span bytes, const struct v5_super *super, struct v5_inode *out,
                    rafs_error *err);
-/* Where the parts of the record at `at` lie. Given the 8 bytes that follow the target
- * (the size of the pairs) if the flags say XATTR, else 0. All parts lie within file_size.
- */
+/* The name of the record at `at` is name_size bytes at rafsi_v5_name_at(). */
+static inline uint64_t rafsi_v5_name_at(uint64_t at)
+{
+    return at + V5_INODE_BYTES;
+}
+/* Position after name and target, both padded: of the xattr table or the chunks. */
+uint64_t rafsi_v5_inode_tail(const struct v5_inode *inode, uint64_t at);
+/* Where the parts of the record at `at` lie, which is below 2^32; all within file_size.
+ * xattr_bytes: the number at rafsi_v5_inode_tail() if the flags say XATTR, else 0. */
 int rafsi_v5_inode_layout(struct v5_inode *inode, uint64_t at, uint64_t xattr_bytes,
                           uint64_t file_size, rafs_error *err);
-/* Position of the byte after name and target, both padded: of xattrs or chunks. */
-uint64_t rafsi_v5_inode_tail(const struct v5_inode *inode, uint64_t at);
-/* The name that follows an inode: the root's is "/". */
-int rafsi_v5_inode_name(struct span name, bool root, rafs_error *err);
 
 /* v5_xattr.c. The pair that begins with head, of which there are `rest` bytes up to the
  * end of the table; head holds the first min(rest, V5_XATTR_HEAD_BYTES). */
