@@ -47,11 +47,12 @@ TARGET static inline void load16(__m512i m[16], const uint8_t *const in[16], siz
         BLAKE3_UNROLL
         for (size_t lane = 0; lane < 4; lane++) {
             const uint8_t *const *from = in + lane;
-            __m512i x = _mm512_castsi128_si512(load128(from[0] + at + 16 * i));
+            __m256i low = _mm256_castsi128_si256(load128(from[0] + at + 16 * i));
+            __m256i high = _mm256_castsi128_si256(load128(from[8] + at + 16 * i));
 
-            x = _mm512_inserti32x4(x, load128(from[4] + at + 16 * i), 1);
-            x = _mm512_inserti32x4(x, load128(from[8] + at + 16 * i), 2);
-            to[lane] = _mm512_inserti32x4(x, load128(from[12] + at + 16 * i), 3);
+            low = _mm256_inserti32x4(low, load128(from[4] + at + 16 * i), 1);
+            high = _mm256_inserti32x4(high, load128(from[12] + at + 16 * i), 1);
+            to[lane] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
         }
         TRANSPOSE16(to[0], to[1], to[2], to[3]);
     }
