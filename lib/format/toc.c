@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "format/format.h"
+#include "rafs/image.h"
+
+#define NAME_BYTES 100
+#define TOC_NAME_BYTES 16
+#define CHECKSUM_AT 148
+#define CHECKSUM_BYTES 8
+#define TYPE_AT 156
+
+/* Compressors of a section: one bit each. */
+enum { TOC_PLAIN = 1, TOC_ZSTD = 2, TOC_LZ4 = 4, TOC_COMPRESSORS = 0xf };
+
+/* An octal number: digits, then only NULs and spaces. */
+static bool octal(const uint8_t *field, size_t len, uint64_t *out)
+{
+    uint64_t value = 0;
+    size_t i = 0;
+
+    for (; i < len && field[i] >= '0' && field[i] <= '7'; i++)
+        value = value << 3 | (uint64_t)(field[i] - '0');
+    if (i == 0)
+        return false;
+    for (; i < len; i++)
+        if (field[i] != '\0' && field[i] != ' ')
+            return false;
+    *out = value;
+    return true;
+}
+
+/* The sum of all bytes, those of the checksum itself taken for spaces. */
+static uint64_t tar_checksum(const uint8_t *header)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < TAR_HEADER_BYTES; i++)
+        sum += i - CHECKSUM_AT < CHECKSUM_BYTES ? ' ' : header[i];
+    return sum;
+}
+
+/*
+ * Tar header behind its section, 512 bytes: 0 name: 100 | 124 size: 12 octal digits |
+ * 148 checksum: 8 | 156 type, '0' | 257 "ustar". The section is not padded, and ends
+ * where the header begins, so that the chain is walked from the end of the blob.
+ * Source: blob.md, 14.1.
+ */
+int rafsi_tar_section(struct span bytes, struct tar_section *out, rafs_error *err)
+{
+    struct cursor c = cursor_of(bytes);
+    const uint8_t *header = take_bytes(&c, TAR_HEADER_BYTES);
+    struct tar_section section = {{0}, 0, 0};
+    uint64_t checksum;
+    size_t len;
+
+    if (!header)
+        return rafsi_corrupt(err, bytes.origin, "blob ends within a tar header");
+    if (memcmp(header + 257, "ustar", 5) != 0)
+        return rafsi_corrupt(err, bytes.origin + 257, "no tar header here");
+    if (!octal(header + CHECKSUM_AT, CHECKSUM_BYTES, &checksum) ||
+        checksum != tar_checksum(header))
+        return rafsi_corrupt(err, bytes.origin + CHECKSUM_AT,
+                             "tar header with a wrong checksum");
+    if (header[TYPE_AT] != '0' && header[TYPE_AT] != '\0')
+        return rafsi_corrupt(err, bytes.origin + TYPE_AT,
+                             "tar header of something that is no file");
+    if (!octal(header + 124, 12, &section.size) || section.size > bytes.origin)
+        return rafsi_corrupt(err, bytes.origin + 124,
+                             "section is larger than what lies before its header");
+    len = strnlen((const char *)header, NAME_BYTES);
+    memcpy(section.name, header, len);
+    section.at = bytes.origin - section.size;
+    *out = section;
+    return RAFS_OK;
+}
+
+int rafsi_toc_section(const struct tar_section *section, rafs_error *err)
+{
+    if (strcmp(section->name, SECTION_TOC) != 0)
+        return rafsi_corrupt(err, section->at + section->size, "no TOC ends here");
+    if (section->size == 0 || section->size % TOC_ENTRY_BYTES != 0 ||
+        section->size > TOC_MAX - TAR_HEADER_BYTES)
+        return rafsi_corrupt(err, section->at + section->size, "TOC of %llu bytes",
+                             (unsigned long long)section->size);
+    return RAFS_OK;
+}
+
+static int section_compressor(uint32_t flags, uint64_t at, uint32_t *out, rafs_error *err)
+{
+    switch (flags & TOC_COMPRESSORS) {
+    case TOC_PLAIN:
+        *out = RAFS_COMPRESSOR_NONE;
+        return RAFS_OK;
+    case TOC_ZSTD:
+        *out = RAFS_COMPRESSOR_ZSTD;
+        return RAFS_OK;
+    case TOC_LZ4:
+        *out = RAFS_COMPRESSOR_LZ4_BLOCK;
+        return RAFS_OK;
+    default:
+        return rafsi_fail_at(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_METADATA, NULL, at,
+                             "section of an unknown compressor (0x%x)", flags);
+    }
+}
+
+/*
+ * TOC entry, 128 bytes: 0 u32 flags | 4 - | 8 name: 16, padded with NULs | 24 SHA-256 |
+ * 56 u64 offset | 64 u64 stored size | 72 u64 uncompressed size | 80 reserved: 48, where
+ * old writers left garbage.
+ *
+ * The offset of image.blob is 0 whatever the entry says: old writers stored the size
+ * there. Its uncompressed size is the uncompressed blob's, though the section as a whole
+ * is stored plain. Source: blob.md, 14.2.
+ */
+int rafsi_toc_entry(struct span toc, uint64_t i, uint64_t blob_size,
+                    struct toc_entry *out, rafs_error *err)
+{
+    struct cursor c = cursor_at_entry(toc, i, TOC_ENTRY_BYTES);
+    uint64_t origin = cursor_offset(&c);
+    struct toc_entry entry = {0};
+    uint32_t flags = take_u32(&c);
+    bool data;
+    int rc;
+
+    take_skip(&c, 4);
+    take_copy(&c, entry.name, TOC_NAME_BYTES);
+    take_copy(&c, entry.digest, sizeof(entry.digest));
+    entry.at = take_u64(&c);
+    entry.stored_size = take_u64(&c);
+    entry.uncompressed_size = take_u64(&c);
+    take_skip(&c, 48);
+    if (c.overrun)
+        return rafsi_corrupt(err, origin, "TOC ends within an entry");
+    rc = section_compressor(flags, origin, &entry.compressor, err);
+    if (rc < 0)
+        return rc;
+    data = strcmp(entry.name, SECTION_BLOB) == 0;
+    if (data)
+        entry.at = 0;
+    if (!rafsi_within(entry.at, entry.stored_size, blob_size))
+        return rafsi_corrupt(err, origin + 56, "section lies beyond the blob");
+    if (!data && entry.compressor == RAFS_COMPRESSOR_NONE &&
+        entry.stored_size != entry.uncompressed_size)
+        return rafsi_corrupt(err, origin + 64, "plain section of two sizes");
+    *out = entry;
+    return RAFS_OK;
+}
+
+/* All entries are decoded, so that a broken one never hides behind a good one. */
+int rafsi_toc_find(struct span toc, uint64_t blob_size, const char *name,
+                   struct toc_entry *out, bool *found, rafs_error *err)
+{
+    struct toc_entry entry, match;
+    bool seen = false;
+
+    if (toc.len == 0 || toc.len % TOC_ENTRY_BYTES != 0 || toc.len > TOC_MAX)
+        return rafsi_corrupt(err, toc.origin, "TOC of %zu bytes", toc.len);
+    for (uint64_t i = 0; i < toc.len / TOC_ENTRY_BYTES; i++) {
+        int rc = rafsi_toc_entry(toc, i, blob_size, &entry, err);
+
+        if (rc < 0)
+            return rc;
+        if (strcmp(entry.name, name) != 0)
+            continue;
+        if (seen)
+            return rafsi_corrupt(err, toc.origin + i * TOC_ENTRY_BYTES,
+                                 "TOC with two sections of one name");
+        match = entry;
+        seen = true;
+    }
+    if (seen)
+        *out = match;
+    *found = seen;
+    return RAFS_OK;
+}
