@@ -50,6 +50,11 @@ size_t rafsi_verified_size(const struct verified *good)
     return good->buffer->len;
 }
 
+size_t rafsi_verified_cost(const struct verified *good)
+{
+    return good->buffer->capacity + sizeof(*good->buffer) + sizeof(*good);
+}
+
 struct verified *rafsi_verified_hold(struct verified *good)
 {
     atomic_fetch_add_explicit(&good->references, 1, memory_order_relaxed);

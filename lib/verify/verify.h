@@ -23,6 +23,8 @@ int rafsi_verify(struct rafsi_buffer *raw, struct rafsi_hashes *hashes,
 
 const uint8_t *rafsi_verified_bytes(const struct verified *good);
 size_t rafsi_verified_size(const struct verified *good);
+/* Memory that it holds. */
+size_t rafsi_verified_cost(const struct verified *good);
 
 /* One more reference; any thread. */
 struct verified *rafsi_verified_hold(struct verified *good);

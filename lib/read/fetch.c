@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "read/reader.h"
+
+int rafsi_blob_readable(const struct rafsi_tree *tree, uint32_t blob, rafs_error *err)
+{
+    static const struct {
+        uint32_t feature;
+        const char *kind;
+    } kinds[] = {
+        {RAFS_BLOB_ENCRYPTED, "is encrypted"},
+        {RAFS_BLOB_ZRAN, "is a gzip layer read through checkpoints (zran)"},
+        {RAFS_BLOB_TARFS, "is a tar stream (tarfs)"},
+        {RAFS_BLOB_SEPARATE, "is a foreign layer (OCI reference, tar-ref)"},
+        {RAFS_BLOB_EXTERNAL, "lies in an external backend"},
+    };
+    const struct blob_record *record = &tree->blobs[blob];
+    const char *kind = NULL;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !kind; i++)
+        if (record->features & kinds[i].feature)
+            kind = kinds[i].kind;
+    /* The reference calls a v6 blob of gzip chunks with old entries a stargz layer. */
+    if (!kind && tree->super.version == 6 && record->compressor == RAFS_COMPRESSOR_GZIP &&
+        !(record->features & RAFS_BLOB_CHUNK_INFO_V2))
+        kind = "is an eStargz layer";
+    if (!kind)
+        return RAFS_OK;
+    return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_FETCH, NULL,
+                      "%s, which this version of librafs does not read", kind);
+}
+
+static int locate_in_meta(const struct rafsi_chunk *chunk, const struct blob_meta *meta,
+                          const struct blob_record *record, struct stored *out,
+                          rafs_error *err)
+{
+    struct span array = rafsi_meta_span(meta);
+    struct ci_entry entry;
+    struct ci_batch batch;
+    int rc =
+        rafsi_ci_entry(array, &meta->header, record, chunk->record.index, &entry, err);
+
+    if (rc < 0)
+        return rc;
+    if (entry.uncompressed_offset != chunk->record.uncompressed_offset ||
+        entry.uncompressed_size != chunk->record.uncompressed_size)
+        return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_METADATA, NULL,
+                          "its compression information contradicts the bootstrap about "
+                          "chunk %u",
+                          chunk->record.index);
+    *out = (struct stored){.offset = entry.compressed_offset,
+                           .size = entry.compressed_size,
+                           .raw_size = entry.uncompressed_size,
+                           .compressed = entry.flags & CI_COMPRESSED};
+    if (!(entry.flags & CI_BATCH))
+        return RAFS_OK;
+    rc = rafsi_ci_batch(array, &meta->header, record, &entry, &batch, err);
+    if (rc < 0)
+        return rc;
+    out->size = batch.compressed_size;
+    out->raw_size = batch.uncompressed_size;
+    out->raw_offset = entry.batch_offset;
+    /* Members carry the flag even where the batch would not shrink; sizes tell. */
+    out->compressed = batch.compressed_size != batch.uncompressed_size;
+    out->batch = true;
+    return RAFS_OK;
+}
+
+int rafsi_locate(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                 struct blob_source *at, const rafs_call *call, struct stored *out,
+                 rafs_error *err)
+{
+    const struct blob_record *record = &reader->tree->blobs[chunk->record.blob];
+    const struct blob_meta *meta;
+    int rc;
+
+    if (!(record->features & RAFS_BLOB_BATCH)) {
+        *out = (struct stored){.offset = chunk->record.compressed_offset,
+                               .size = chunk->record.compressed_size,
+                               .raw_size = chunk->record.uncompressed_size,
+                               .compressed = chunk->record.flags & CHUNK_COMPRESSED};
+        return RAFS_OK;
+    }
+    rc = rafsi_meta_get(reader, chunk->record.blob, at, call, &meta, err);
+    if (rc < 0)
+        return rc;
+    return locate_in_meta(chunk, meta, record, out, err);
+}
+
+/* Stored bytes into raw ones. What is stored plain goes where it belongs at once. */
+static int fetch_raw(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                     const struct blob_source *at, const struct stored *stored,
+                     struct worker *worker, struct rafsi_buffer *raw,
+                     const rafs_call *call, rafs_error *err)
+{
+    uint32_t blob = chunk->record.blob;
+    int rc;
+
+    if (!stored->compressed) {
+        if (stored->size != raw->len)
+            return rafsi_fail_at(err, RAFS_E_CORRUPT, RAFS_STAGE_METADATA, NULL,
+                                 stored->offset,
+                                 "chunk %u is stored plain in %u bytes, but has %zu",
+                                 chunk->record.index, stored->size, raw->len);
+        return rafsi_blob_fetch(reader, blob, at, stored->offset, raw->at, raw->len, call,
+                                err);
+    }
+    rc = rafsi_worker_room(reader, worker, stored->size, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_blob_fetch(reader, blob, at, stored->offset, worker->stored,
+                              stored->size, call, err);
+    if (rc < 0)
+        return rc;
+    return rafsi_decode(worker->decoder, chunk->compressor, worker->stored, stored->size,
+                        raw->at, raw->len, err);
+}
+
+/* Cut a chunk out of a decoded batch, into a buffer of its own. */
+static int cut(struct rafsi_reader *reader, const struct rafsi_buffer *batch,
+               uint32_t offset, uint32_t size, struct rafsi_buffer **out, rafs_error *err)
+{
+    int rc;
+
+    if (!rafsi_within(offset, size, batch->len))
+        return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_METADATA, NULL,
+                          "a chunk lies past the end of its batch");
+    rc = rafsi_pool_take(reader->pool, size, out, err);
+    if (rc == RAFS_OK)
+        memcpy((*out)->at, batch->at + offset, size);
+    return rc;
+}
+
+static struct rafsi_cache_key key_of(const struct rafsi_chunk *chunk)
+{
+    struct rafsi_cache_key key = {.algorithm = chunk->digest_algorithm,
+                                  .size = chunk->record.uncompressed_size};
+
+    memcpy(key.digest, chunk->record.digest, sizeof(key.digest));
+    return key;
+}
+
+/* One source's answer, verified or refused. */
+static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    size_t source, struct worker *worker, const rafs_call *call,
+                    struct verified **out, rafs_error *err)
+{
+    struct rafsi_buffer *raw = NULL;
+    struct rafsi_buffer *batch = NULL;
+    struct blob_source *at;
+    struct stored stored;
+    int rc = rafsi_blob_open_at(reader, chunk->record.blob, source, call, &at, err);
+
+    if (rc < 0)
+        return rc;
+    rc = rafsi_locate(reader, chunk, at, call, &stored, err);
+    if (rc < 0)
+        goto out;
+    rc = rafsi_pool_take(reader->pool, stored.raw_size, &raw, err);
+    if (rc < 0)
+        goto out;
+    rc = fetch_raw(reader, chunk, at, &stored, worker, raw, call, err);
+    if (rc < 0)
+        goto out;
+    if (stored.batch) {
+        batch = raw;
+        raw = NULL;
+        rc = cut(reader, batch, stored.raw_offset, chunk->record.uncompressed_size, &raw,
+                 err);
+        if (rc < 0)
+            goto out;
+    }
+    rc = rafsi_verify(raw, reader->hashes, chunk->digest_algorithm, chunk->record.digest,
+                      out, err);
+    if (rc == RAFS_OK)
+        raw = NULL;
+out:
+    if (rc == RAFS_E_CORRUPT && err && !err->has_offset) {
+        err->offset = chunk->record.compressed_offset;
+        err->has_offset = 1;
+    }
+    rafsi_buffer_free(raw);
+    rafsi_buffer_free(batch);
+    return rc;
+}
+
+/* Errors that are the call's or the host's own: no other source would do better. */
+static bool ends_search(int rc)
+{
+    return rc == RAFS_E_CANCELLED || rc == RAFS_E_NOMEM || rc == RAFS_E_LIMIT ||
+           rc == RAFS_E_BUG;
+}
+
+/* What to remember of several failures: a wrong answer before a failed one, before a
+ * source that has no such blob. */
+static int severity(int rc)
+{
+    switch (rc) {
+    case RAFS_E_CORRUPT:
+        return 3;
+    case RAFS_E_NOENT:
+        return 1;
+    default:
+        return 2;
+    }
+}
+
+/* Ask the sources in turn. */
+static int fetch_anywhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                          const rafs_call *call, struct verified **out, rafs_error *err)
+{
+    const char *id = reader->tree->blobs[chunk->record.blob].id;
+    size_t order[RAFS_SOURCES_MAX + 1];
+    size_t count = rafsi_blob_order(reader, chunk->record.blob, order);
+    struct worker *worker = NULL;
+    int worst = RAFS_E_NOENT;
+    int rc = rafsi_worker_take(reader, &worker, err);
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < count; i++) {
+        rafs_error local = RAFS_ERROR_INIT;
+
+        rc = fetch_at(reader, chunk, order[i], worker, call, out, &local);
+        if (rc == RAFS_OK)
+            break;
+        if (rc == RAFS_E_CORRUPT) {
+            rafsi_blob_strike(reader, chunk->record.blob, order[i]);
+            rafsi_log(&reader->env, RAFS_LOG_WARNING,
+                      "source %zu of blob %s answered wrong bytes: %s", i, id,
+                      local.text);
+        }
+        if (err && severity(rc) >= severity(worst))
+            *err = local;
+        if (severity(rc) >= severity(worst))
+            worst = rc;
+        if (ends_search(rc) ||
+            rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL) < 0)
+            break;
+        rc = worst;
+    }
+    rafsi_worker_give(reader, worker);
+    if (rc == RAFS_OK)
+        return rc;
+    if (count == 0 || rc == RAFS_E_NOENT)
+        return rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, ENOENT, NULL,
+                             count == 0 ? "no source of blobs was given for it"
+                                        : "none of the sources has it");
+    return rc;
+}
+
+/* Fetch as the one that all others wait for. */
+static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                const struct rafsi_cache_key *key, struct rafsi_flight *flight,
+                const rafs_call *call, struct verified **out, rafs_error *err)
+{
+    rafs_error local = RAFS_ERROR_INIT;
+    /* The last flight may have landed between our look into the cache and now. */
+    struct verified *good = rafsi_cache_get(reader->cache, key);
+    int rc = RAFS_OK;
+
+    if (!good) {
+        rc = fetch_anywhere(reader, chunk, call, &good, &local);
+        if (rc == RAFS_OK) {
+            rafsi_cache_put(reader->cache, key, good);
+            atomic_fetch_add_explicit(&reader->fetched, 1, memory_order_relaxed);
+        }
+    }
+    rafsi_fail_object(&local, rc, "blob %s", reader->tree->blobs[chunk->record.blob].id);
+    rafsi_flight_land(reader->flights, flight, rc, good, &local);
+    if (rc == RAFS_OK)
+        *out = good;
+    else if (err)
+        *err = local;
+    return rc;
+}
+
+int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                const rafs_call *call, struct verified **out, rafs_error *err)
+{
+    struct rafsi_cache_key key = key_of(chunk);
+    struct rafsi_flight *flight;
+    struct verified *good;
+    int rc;
+
+    if (chunk->no_record)
+        return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_VERIFY, NULL,
+                          "the image has no digest for chunk %u of blob %s",
+                          chunk->record.index,
+                          reader->tree->blobs[chunk->record.blob].id);
+    good = rafsi_cache_get(reader->cache, &key);
+    if (good) {
+        atomic_fetch_add_explicit(&reader->cached, 1, memory_order_relaxed);
+        *out = good;
+        return RAFS_OK;
+    }
+    rc = rafsi_blob_readable(reader->tree, chunk->record.blob, err);
+    if (rc < 0)
+        return rafsi_fail_object(err, rc, "blob %s",
+                                 reader->tree->blobs[chunk->record.blob].id);
+    rc = rafsi_flight_join(reader->flights, &key, call, &flight, out, err);
+    if (rc < 0 || !flight)
+        return rc;
+    return lead(reader, chunk, &key, flight, call, out, err);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_READ_H
+#define RAFSI_READ_H
+
+/*
+ * The door of read: a range of a file to a plan of chunks, each taken from the cache or
+ * fetched, decoded and verified, and copied out.
+ */
+
+#include "backend/backend.h"
+#include "base/base.h"
+#include "rafs/check.h"
+#include "rafs/read.h"
+#include "tree/tree.h"
+
+struct rafsi_reader;
+
+/* Where the blobs of an image come from. */
+struct rafsi_sources {
+    rafs_backend *const *backends; /* borrowed */
+    size_t count;
+    /* A source for the blob that carries the bootstrap, asked before the others; taken
+     * when the reader is made. NULL: there is none. */
+    rafs_backend *carrier;
+};
+
+/* tree and hashes are borrowed; sources->backends is copied. */
+int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
+                     struct rafsi_hashes *hashes, const struct rafsi_sources *sources,
+                     struct rafsi_reader **out, rafs_error *err);
+void rafsi_reader_free(struct rafsi_reader *reader);
+
+/* As rafs_image_readv(); file is a regular file. *nread is 0 on failure. */
+int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file,
+                      uint64_t offset, const rafs_iovec *iov, size_t iov_count,
+                      size_t *nread, const rafs_call *call, rafs_error *err);
+
+/* As rafs_image_get_extents(). */
+int rafsi_reader_extents(struct rafsi_reader *reader, const struct rafsi_node *file,
+                         uint64_t offset, rafs_extent *extents, size_t capacity,
+                         size_t *count, const rafs_call *call, rafs_error *err);
+
+/* As rafs_image_check(). */
+int rafsi_reader_check(struct rafsi_reader *reader, const rafs_check_options *options,
+                       rafs_check_result *result, const rafs_call *call, rafs_error *err);
+
+void rafsi_reader_stats(const struct rafsi_reader *reader, rafs_stats *out);
+
+#endif

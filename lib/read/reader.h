@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_READER_H
+#define RAFSI_READER_H
+
+/* What the files of read share; nobody else includes it. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "cache/cache.h"
+#include "codec/codec.h"
+#include "read/flight.h"
+#include "read/read.h"
+#include "verify/verify.h"
+
+enum { WORKERS_IDLE_MAX = 8, BUFFERS_IDLE_MAX = 8 };
+
+/* The compression information of a blob, as one source told it. Untrusted: what it says
+ * is proved by the digests of the chunks that are found with its help. */
+struct blob_meta {
+    struct ci_header header;
+    uint8_t *array;
+    uint64_t array_bytes;
+};
+
+/* A blob at one source. */
+struct blob_source {
+    struct rafsi_blob_handle handle;
+    _Atomic(struct blob_meta *) meta; /* NULL until wanted */
+};
+
+/* Per blob, made when first read. */
+struct blob_state {
+    _Atomic(struct blob_source *) at[RAFS_SOURCES_MAX + 1]; /* NULL: not opened */
+    atomic_uint strikes[RAFS_SOURCES_MAX + 1]; /* times that it answered wrong bytes */
+};
+
+/* What one thread needs to fetch a chunk; lent out and recycled. */
+struct worker {
+    struct rafsi_decoder *decoder;
+    uint8_t *stored; /* compressed bytes */
+    size_t capacity;
+    struct worker *next;
+};
+
+struct rafsi_reader {
+    struct rafsi_env env;
+    const struct rafsi_tree *tree;
+    struct rafsi_hashes *hashes;
+    rafs_backend *sources[RAFS_SOURCES_MAX + 1]; /* [0] is the carrier, or NULL */
+    size_t source_count;                         /* with [0] */
+    struct rafsi_pool *pool;
+    struct rafsi_cache *cache;
+    struct rafsi_flights *flights;
+    _Atomic(struct blob_state *) *blobs; /* as many as the image has */
+    pthread_mutex_t worker_lock;
+    bool worker_lock_ready;
+    struct worker *workers;
+    size_t workers_idle;
+    atomic_uint_least64_t cached, fetched, refused, requests, bytes;
+};
+
+/* worker.c */
+int rafsi_worker_take(struct rafsi_reader *reader, struct worker **out, rafs_error *err);
+void rafsi_worker_give(struct rafsi_reader *reader, struct worker *worker);
+void rafsi_worker_free(struct rafsi_reader *reader, struct worker *worker);
+int rafsi_worker_room(struct rafsi_reader *reader, struct worker *worker, size_t size,
+                      rafs_error *err);
+
+/* blob.c: one blob at one source. RAFS_E_NOENT if the source does not have it. */
+int rafsi_blob_open_at(struct rafsi_reader *reader, uint32_t blob, size_t source,
+                       const rafs_call *call, struct blob_source **out, rafs_error *err);
+int rafsi_blob_fetch(struct rafsi_reader *reader, uint32_t blob,
+                     const struct blob_source *at, uint64_t offset, void *buf, size_t len,
+                     const rafs_call *call, rafs_error *err);
+void rafsi_blob_strike(struct rafsi_reader *reader, uint32_t blob, size_t source);
+/* The sources in the order in which to ask them: those that never lied first. */
+size_t rafsi_blob_order(struct rafsi_reader *reader, uint32_t blob,
+                        size_t order[RAFS_SOURCES_MAX + 1]);
+void rafsi_blob_states_free(struct rafsi_reader *reader);
+
+/* meta.c */
+int rafsi_meta_get(struct rafsi_reader *reader, uint32_t blob, struct blob_source *at,
+                   const rafs_call *call, const struct blob_meta **out, rafs_error *err);
+void rafsi_meta_free(struct rafsi_reader *reader, struct blob_meta *meta);
+struct span rafsi_meta_span(const struct blob_meta *meta);
+
+/* fetch.c: a chunk that is not a hole, from cache or source, with a reference. */
+int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                const rafs_call *call, struct verified **out, rafs_error *err);
+/* Where the chunk lies at a source: its record, or with batches the blob's meta. */
+struct stored {
+    uint64_t offset;
+    uint32_t size;       /* bytes to read */
+    uint32_t raw_size;   /* bytes that they decode to */
+    uint32_t raw_offset; /* where the chunk begins in them; 0 but in batches */
+    bool compressed;
+    bool batch;
+};
+int rafsi_locate(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                 struct blob_source *at, const rafs_call *call, struct stored *out,
+                 rafs_error *err);
+/* RAFS_E_UNSUPPORTED with the kind's name if the blob is of one that is not read yet. */
+int rafsi_blob_readable(const struct rafsi_tree *tree, uint32_t blob, rafs_error *err);
+
+#endif
