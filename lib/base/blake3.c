@@ -1,15 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The tree of BLAKE3: chunks, parents and the root. How a block is compressed is chosen
  * from the other blake3_*.c. */
 
-#include "blake3.h"
+#include "base/blake3.h"
 
-#include "blake3_impl.h"
+#include "base/blake3_impl.h"
 
 /* Chunks hashed per pass: enough to fill the lanes of each level of the tree above them,
  * few enough that their chaining values (8 KiB) may lie on any stack. */
 #define BATCH 256
 
-static const uint32_t initial[8] = { BLAKE3_IV };
+static const uint32_t initial[8] = {BLAKE3_IV};
 
 /* The compression functions of a level, or NULL. The widest needs byte permutes of no
  * kind: F for 16 lanes, VL for 4 and 8 lanes with rotates. */
@@ -63,7 +64,8 @@ static void start(struct rafsi_blake3 *state, const struct rafsi_blake3_ops *ops
     start_chunk(state);
 }
 
-/* How many subtrees `chunks` complete chunks make: one per power of two in their number. */
+/* How many subtrees `chunks` complete chunks make: one per power of two in their number.
+ */
 static uint32_t subtrees(uint64_t chunks)
 {
     return (uint32_t)__builtin_popcountll(chunks);
@@ -75,7 +77,7 @@ static void merge(struct rafsi_blake3 *state)
 {
     while (state->stack_len > subtrees(state->chunks)) {
         uint8_t *pair = state->stack[state->stack_len - 2];
-        uint32_t cv[8] = { BLAKE3_IV };
+        uint32_t cv[8] = {BLAKE3_IV};
 
         state->ops->compress(cv, pair, BLAKE3_BLOCK, 0, BLAKE3_PARENT);
         rafsi_blake3_store(pair, cv);
@@ -112,7 +114,8 @@ static void end_chunk(struct rafsi_blake3 *state)
 
 static void add_block(struct rafsi_blake3 *state, const uint8_t *block)
 {
-    state->ops->compress(state->cv, block, BLAKE3_BLOCK, state->chunks, start_flag(state));
+    state->ops->compress(state->cv, block, BLAKE3_BLOCK, state->chunks,
+                         start_flag(state));
     state->blocks++;
     state->block_len = 0;
 }
@@ -145,8 +148,7 @@ static void add_to_chunk(struct rafsi_blake3 *state, const uint8_t *in, size_t l
 static void reduce(const struct rafsi_blake3_ops *ops, uint8_t *cvs, size_t n)
 {
     struct rafsi_blake3_job job = {
-        .in = cvs, .stride = BLAKE3_BLOCK, .blocks = 1, .flags = BLAKE3_PARENT
-    };
+        .in = cvs, .stride = BLAKE3_BLOCK, .blocks = 1, .flags = BLAKE3_PARENT};
 
     for (; n > 2; n /= 2)
         ops->hash_many(&job, n / 2, cvs);
@@ -167,11 +169,11 @@ static size_t subtree_size(uint64_t before, size_t n)
 static void add_chunks(struct rafsi_blake3 *state, const uint8_t *in, size_t n)
 {
     uint8_t cvs[BATCH * RAFSI_BLAKE3_BYTES];
-    const struct rafsi_blake3_job job = { .in = in,
-                                          .stride = BLAKE3_CHUNK,
-                                          .blocks = BLAKE3_CHUNK / BLAKE3_BLOCK,
-                                          .step = 1,
-                                          .counter = state->chunks };
+    const struct rafsi_blake3_job job = {.in = in,
+                                         .stride = BLAKE3_CHUNK,
+                                         .blocks = BLAKE3_CHUNK / BLAKE3_BLOCK,
+                                         .step = 1,
+                                         .counter = state->chunks};
 
     state->ops->hash_many(&job, n, cvs);
     for (size_t done = 0; done < n;) {
@@ -229,7 +231,7 @@ void rafsi_blake3_final(const struct rafsi_blake3 *state, uint8_t out[32])
 {
     uint32_t left = state->stack_len;
     uint32_t cv[8];
-    uint8_t block[BLAKE3_BLOCK] = { 0 };
+    uint8_t block[BLAKE3_BLOCK] = {0};
 
     if (state->block_len > 0 || left == 0) {
         uint32_t flags = start_flag(state) | BLAKE3_CHUNK_END;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef RAFSI_BASE_BLAKE3_H
 #define RAFSI_BASE_BLAKE3_H
 
@@ -28,13 +29,13 @@ struct rafsi_blake3_ops;
 /* A hash in progress; plain memory, copied by assignment, needs no clean-up. */
 struct rafsi_blake3 {
     const struct rafsi_blake3_ops *ops;
-    uint64_t chunks;       /* complete ones, all in the stack */
-    uint32_t cv[8];        /* of the chunk under way, after its first `blocks` blocks */
-    uint32_t blocks;       /* of the chunk under way, compressed */
-    uint32_t block_len;    /* bytes held back in `block`, 0 to 64 */
-    uint32_t stack_len;    /* subtrees in `stack` */
-    uint32_t unused;       /* keeps the size the same everywhere */
-    uint8_t block[64];     /* the last block differs by a flag, so one is held back */
+    uint64_t chunks;    /* complete ones, all in the stack */
+    uint32_t cv[8];     /* of the chunk under way, after its first `blocks` blocks */
+    uint32_t blocks;    /* of the chunk under way, compressed */
+    uint32_t block_len; /* bytes held back in `block`, 0 to 64 */
+    uint32_t stack_len; /* subtrees in `stack` */
+    uint32_t unused;    /* keeps the size the same everywhere */
+    uint8_t block[64];  /* the last block differs by a flag, so one is held back */
     uint8_t stack[RAFSI_BLAKE3_STACK][RAFSI_BLAKE3_BYTES]; /* leftmost first */
 };
 

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* BLAKE3 on x86 with AVX2: eight inputs side by side, or four. */
 
-#include "blake3_impl.h"
+#include "base/blake3_impl.h"
 
 #if RAFSI_BLAKE3_X86
 
@@ -15,7 +16,7 @@
 #define ROT12_4(x) ROTATE_4(x, 12)
 #define ROT8_4(x) _mm_shuffle_epi8(x, BYTES(1, 2, 3, 0))
 #define ROT7_4(x) ROTATE_4(x, 7)
-#include "blake3_x86.h"
+#include "base/blake3_x86.h"
 
 #define ROTATE_8(x, n) \
     _mm256_or_si256(_mm256_srli_epi32(x, n), _mm256_slli_epi32(x, 32 - (n)))
@@ -24,7 +25,7 @@
 #define ROT12_8(x) ROTATE_8(x, 12)
 #define ROT8_8(x) SHUFFLE_8(x, BYTES(1, 2, 3, 0))
 #define ROT7_8(x) ROTATE_8(x, 7)
-#include "blake3_x86_wide.h"
+#include "base/blake3_x86_wide.h"
 
 static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out)
 {
@@ -36,7 +37,7 @@ static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out
         hash4(job, first, n - first, out);
 }
 
-const struct rafsi_blake3_ops rafsi_blake3_avx2 = { compress, hash_many };
+const struct rafsi_blake3_ops rafsi_blake3_avx2 = {compress, hash_many};
 
 #endif
 

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* BLAKE3 on x86 with AVX-512: sixteen inputs side by side, or eight, or four. */
 
-#include "blake3_impl.h"
+#include "base/blake3_impl.h"
 
 #if RAFSI_BLAKE3_X86
 
@@ -10,26 +11,26 @@
 #define ROT12_4(x) _mm_ror_epi32(x, 12)
 #define ROT8_4(x) _mm_ror_epi32(x, 8)
 #define ROT7_4(x) _mm_ror_epi32(x, 7)
-#include "blake3_x86.h"
+#include "base/blake3_x86.h"
 
 #define ROT16_8(x) _mm256_ror_epi32(x, 16)
 #define ROT12_8(x) _mm256_ror_epi32(x, 12)
 #define ROT8_8(x) _mm256_ror_epi32(x, 8)
 #define ROT7_8(x) _mm256_ror_epi32(x, 7)
-#include "blake3_x86_wide.h"
+#include "base/blake3_x86_wide.h"
 
 /* In each 128-bit part: rows to columns of a 4x4 matrix of words. */
-#define TRANSPOSE16(a, b, c, d)                          \
-    do {                                                 \
-        __m512i ab_low = _mm512_unpacklo_epi32(a, b);    \
-        __m512i ab_high = _mm512_unpackhi_epi32(a, b);   \
-        __m512i cd_low = _mm512_unpacklo_epi32(c, d);    \
-        __m512i cd_high = _mm512_unpackhi_epi32(c, d);   \
-                                                         \
-        a = _mm512_unpacklo_epi64(ab_low, cd_low);       \
-        b = _mm512_unpackhi_epi64(ab_low, cd_low);       \
-        c = _mm512_unpacklo_epi64(ab_high, cd_high);     \
-        d = _mm512_unpackhi_epi64(ab_high, cd_high);     \
+#define TRANSPOSE16(a, b, c, d)                        \
+    do {                                               \
+        __m512i ab_low = _mm512_unpacklo_epi32(a, b);  \
+        __m512i ab_high = _mm512_unpackhi_epi32(a, b); \
+        __m512i cd_low = _mm512_unpacklo_epi32(c, d);  \
+        __m512i cd_high = _mm512_unpackhi_epi32(c, d); \
+                                                       \
+        a = _mm512_unpacklo_epi64(ab_low, cd_low);     \
+        b = _mm512_unpackhi_epi64(ab_low, cd_low);     \
+        c = _mm512_unpacklo_epi64(ab_high, cd_high);   \
+        d = _mm512_unpackhi_epi64(ab_high, cd_high);   \
     } while (0)
 
 TARGET static inline __m512i load512(const void *p)
@@ -90,7 +91,7 @@ TARGET static inline void store16(uint8_t *out, __m512i h[8])
 #define LOAD_BLOCKS load16
 #define STORE_CVS store16
 #define HASH_LANES hash16
-#include "blake3_lanes.h"
+#include "base/blake3_lanes.h"
 
 static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out)
 {
@@ -104,7 +105,7 @@ static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out
         hash4(job, first, n - first, out);
 }
 
-const struct rafsi_blake3_ops rafsi_blake3_avx512 = { compress, hash_many };
+const struct rafsi_blake3_ops rafsi_blake3_avx512 = {compress, hash_many};
 
 #endif
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef RAFSI_BASE_BLAKE3_IMPL_H
 #define RAFSI_BASE_BLAKE3_IMPL_H
 
@@ -11,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "blake3.h"
+#include "base/blake3.h"
 
 #if defined(__x86_64__)
 #define RAFSI_BLAKE3_X86 1
@@ -59,7 +60,8 @@ enum {
     R(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7) \
     R(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13)
 
-/* Inputs of one length, `stride` bytes apart and hashed side by side: chunks or parents. */
+/* Inputs of one length, `stride` bytes apart and hashed side by side: chunks or parents.
+ */
 struct rafsi_blake3_job {
     const uint8_t *in;
     size_t stride;
@@ -69,11 +71,12 @@ struct rafsi_blake3_job {
     uint32_t flags;   /* of every block; chunks add start and end */
 };
 
-/* Chaining values in `stack` and in `out` are bytes, little endian, as parents eat them. */
+/* Chaining values in `stack` and in `out` are bytes, little endian, as parents eat them.
+ */
 struct rafsi_blake3_ops {
     /* One block into cv. */
-    void (*compress)(uint32_t cv[8], const uint8_t block[BLAKE3_BLOCK], uint32_t block_len,
-                     uint64_t counter, uint32_t flags);
+    void (*compress)(uint32_t cv[8], const uint8_t block[BLAKE3_BLOCK],
+                     uint32_t block_len, uint64_t counter, uint32_t flags);
     /* n > 0 inputs to n chaining values. `out` may be job->in: an input is read before
      * the value is written that lies on it. */
     void (*hash_many)(const struct rafsi_blake3_job *job, size_t n, uint8_t *out);

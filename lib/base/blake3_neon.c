@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* BLAKE3 on arm64: four inputs side by side. A block alone goes the portable way. */
 
-#include "blake3_impl.h"
+#include "base/blake3_impl.h"
 
 #if RAFSI_BLAKE3_ARM
 
@@ -12,15 +13,15 @@
 #define ROTATE(x, n) vsriq_n_u32(vshlq_n_u32(x, 32 - (n)), x, n)
 
 /* Rows to columns of a 4x4 matrix of words. */
-#define TRANSPOSE4(a, b, c, d)                                                       \
-    do {                                                                             \
-        uint32x4x2_t ab = vtrnq_u32(a, b);                                           \
-        uint32x4x2_t cd = vtrnq_u32(c, d);                                           \
-                                                                                     \
-        a = vcombine_u32(vget_low_u32(ab.val[0]), vget_low_u32(cd.val[0]));          \
-        b = vcombine_u32(vget_low_u32(ab.val[1]), vget_low_u32(cd.val[1]));          \
-        c = vcombine_u32(vget_high_u32(ab.val[0]), vget_high_u32(cd.val[0]));        \
-        d = vcombine_u32(vget_high_u32(ab.val[1]), vget_high_u32(cd.val[1]));        \
+#define TRANSPOSE4(a, b, c, d)                                                \
+    do {                                                                      \
+        uint32x4x2_t ab = vtrnq_u32(a, b);                                    \
+        uint32x4x2_t cd = vtrnq_u32(c, d);                                    \
+                                                                              \
+        a = vcombine_u32(vget_low_u32(ab.val[0]), vget_low_u32(cd.val[0]));   \
+        b = vcombine_u32(vget_low_u32(ab.val[1]), vget_low_u32(cd.val[1]));   \
+        c = vcombine_u32(vget_high_u32(ab.val[0]), vget_high_u32(cd.val[0])); \
+        d = vcombine_u32(vget_high_u32(ab.val[1]), vget_high_u32(cd.val[1])); \
     } while (0)
 
 /* By bytes, for inputs may lie anywhere; little endian as this file is. */
@@ -61,7 +62,7 @@ static inline void store4(uint8_t *out, uint32x4_t h[8])
 #define LOAD_BLOCKS load4
 #define STORE_CVS store4
 #define HASH_LANES hash4
-#include "blake3_lanes.h"
+#include "base/blake3_lanes.h"
 
 static void compress(uint32_t cv[8], const uint8_t block[BLAKE3_BLOCK],
                      uint32_t block_len, uint64_t counter, uint32_t flags)
@@ -75,7 +76,7 @@ static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out
         hash4(job, first, n - first < 4 ? n - first : 4, out);
 }
 
-const struct rafsi_blake3_ops rafsi_blake3_neon = { compress, hash_many };
+const struct rafsi_blake3_ops rafsi_blake3_neon = {compress, hash_many};
 
 #endif
 

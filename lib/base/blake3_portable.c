@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* BLAKE3 for any processor: right by construction whatever its byte order. */
 
-#include "blake3_impl.h"
+#include "base/blake3_impl.h"
 
 static inline uint32_t rotr(uint32_t x, unsigned n)
 {
@@ -33,7 +34,7 @@ static inline void mix(uint32_t v[16], unsigned a, unsigned b, unsigned c, unsig
 static void compress(uint32_t cv[8], const uint8_t block[BLAKE3_BLOCK],
                      uint32_t block_len, uint64_t counter, uint32_t flags)
 {
-    uint32_t v[16] = { cv[0], cv[1], cv[2], cv[3], cv[4], cv[5], cv[6], cv[7], BLAKE3_IV };
+    uint32_t v[16] = {cv[0], cv[1], cv[2], cv[3], cv[4], cv[5], cv[6], cv[7], BLAKE3_IV};
     uint32_t m[16];
 
     v[12] = (uint32_t)counter;
@@ -51,7 +52,7 @@ static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out
 {
     for (size_t i = 0; i < n; i++) {
         const uint8_t *in = job->in + i * job->stride;
-        uint32_t cv[8] = { BLAKE3_IV };
+        uint32_t cv[8] = {BLAKE3_IV};
 
         for (uint32_t b = 0; b < job->blocks; b++)
             compress(cv, in + (size_t)b * BLAKE3_BLOCK, BLAKE3_BLOCK,
@@ -60,4 +61,4 @@ static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out
     }
 }
 
-const struct rafsi_blake3_ops rafsi_blake3_portable = { compress, hash_many };
+const struct rafsi_blake3_ops rafsi_blake3_portable = {compress, hash_many};

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the x86 levels of BLAKE3 share: 128-bit vectors, for four inputs side by side and
  * for one block alone. Included once per level, after TARGET (an attribute) and
@@ -7,20 +8,20 @@
 
 #include <immintrin.h>
 
-#include "blake3_impl.h"
+#include "base/blake3_impl.h"
 
 /* Rows to columns of a 4x4 matrix of words. */
-#define TRANSPOSE4(a, b, c, d)                        \
-    do {                                              \
-        __m128i ab_low = _mm_unpacklo_epi32(a, b);    \
-        __m128i ab_high = _mm_unpackhi_epi32(a, b);   \
-        __m128i cd_low = _mm_unpacklo_epi32(c, d);    \
-        __m128i cd_high = _mm_unpackhi_epi32(c, d);   \
-                                                      \
-        a = _mm_unpacklo_epi64(ab_low, cd_low);       \
-        b = _mm_unpackhi_epi64(ab_low, cd_low);       \
-        c = _mm_unpacklo_epi64(ab_high, cd_high);     \
-        d = _mm_unpackhi_epi64(ab_high, cd_high);     \
+#define TRANSPOSE4(a, b, c, d)                      \
+    do {                                            \
+        __m128i ab_low = _mm_unpacklo_epi32(a, b);  \
+        __m128i ab_high = _mm_unpackhi_epi32(a, b); \
+        __m128i cd_low = _mm_unpacklo_epi32(c, d);  \
+        __m128i cd_high = _mm_unpackhi_epi32(c, d); \
+                                                    \
+        a = _mm_unpacklo_epi64(ab_low, cd_low);     \
+        b = _mm_unpackhi_epi64(ab_low, cd_low);     \
+        c = _mm_unpacklo_epi64(ab_high, cd_high);   \
+        d = _mm_unpackhi_epi64(ab_high, cd_high);   \
     } while (0)
 
 TARGET static inline __m128i load128(const void *p)
@@ -70,26 +71,26 @@ TARGET static inline void store4(uint8_t *out, __m128i h[8])
 #define LOAD_BLOCKS load4
 #define STORE_CVS store4
 #define HASH_LANES hash4
-#include "blake3_lanes.h"
+#include "base/blake3_lanes.h"
 
 /* The four columns of one block at once: a, b, c, d are the rows of the state. */
-#define MIX_ROWS(mx, my)                            \
-    a = _mm_add_epi32(_mm_add_epi32(a, mx), b);     \
-    d = ROT16_4(_mm_xor_si128(d, a));               \
-    c = _mm_add_epi32(c, d);                        \
-    b = ROT12_4(_mm_xor_si128(b, c));               \
-    a = _mm_add_epi32(_mm_add_epi32(a, my), b);     \
-    d = ROT8_4(_mm_xor_si128(d, a));                \
-    c = _mm_add_epi32(c, d);                        \
+#define MIX_ROWS(mx, my)                        \
+    a = _mm_add_epi32(_mm_add_epi32(a, mx), b); \
+    d = ROT16_4(_mm_xor_si128(d, a));           \
+    c = _mm_add_epi32(c, d);                    \
+    b = ROT12_4(_mm_xor_si128(b, c));           \
+    a = _mm_add_epi32(_mm_add_epi32(a, my), b); \
+    d = ROT8_4(_mm_xor_si128(d, a));            \
+    c = _mm_add_epi32(c, d);                    \
     b = ROT7_4(_mm_xor_si128(b, c));
 
 /* Lanes i of x, j of x, k of y, l of y. */
-#define PICK(x, y, i, j, k, l)                                                  \
+#define PICK(x, y, i, j, k, l)                                                \
     _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(x), _mm_castsi128_ps(y), \
                                     _MM_SHUFFLE(l, k, j, i)))
 #define SHUFFLE(x, i, j, k, l) _mm_shuffle_epi32(x, _MM_SHUFFLE(l, k, j, i))
 /* The lanes in mask (1, 2, 4, 8 for lane 0, 1, 2, 3) from y, the others from x. */
-#define BLEND(x, y, mask)                                                     \
+#define BLEND(x, y, mask) \
     _mm_castps_si128(_mm_blend_ps(_mm_castsi128_ps(x), _mm_castsi128_ps(y), mask))
 
 /*
@@ -103,7 +104,7 @@ TARGET static inline void store4(uint8_t *out, __m128i h[8])
 TARGET static void compress(uint32_t cv[8], const uint8_t block[BLAKE3_BLOCK],
                             uint32_t block_len, uint64_t counter, uint32_t flags)
 {
-    static const uint32_t iv[8] = { BLAKE3_IV };
+    static const uint32_t iv[8] = {BLAKE3_IV};
     __m128i a = load128(cv), b = load128(cv + 4), c = load128(iv);
     __m128i d = _mm_set_epi32((int32_t)flags, (int32_t)block_len,
                               (int32_t)(counter >> 32), (int32_t)counter);

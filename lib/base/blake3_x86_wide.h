@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * BLAKE3 on x86 with 256-bit vectors: eight inputs side by side. Included once per level,
  * after blake3_x86.h and the definitions of ROT16_8, ROT12_8, ROT8_8, ROT7_8 (each word
@@ -5,17 +6,17 @@
  */
 
 /* In each 128-bit part: rows to columns of a 4x4 matrix of words. */
-#define TRANSPOSE8(a, b, c, d)                           \
-    do {                                                 \
-        __m256i ab_low = _mm256_unpacklo_epi32(a, b);    \
-        __m256i ab_high = _mm256_unpackhi_epi32(a, b);   \
-        __m256i cd_low = _mm256_unpacklo_epi32(c, d);    \
-        __m256i cd_high = _mm256_unpackhi_epi32(c, d);   \
-                                                         \
-        a = _mm256_unpacklo_epi64(ab_low, cd_low);       \
-        b = _mm256_unpackhi_epi64(ab_low, cd_low);       \
-        c = _mm256_unpacklo_epi64(ab_high, cd_high);     \
-        d = _mm256_unpackhi_epi64(ab_high, cd_high);     \
+#define TRANSPOSE8(a, b, c, d)                         \
+    do {                                               \
+        __m256i ab_low = _mm256_unpacklo_epi32(a, b);  \
+        __m256i ab_high = _mm256_unpackhi_epi32(a, b); \
+        __m256i cd_low = _mm256_unpacklo_epi32(c, d);  \
+        __m256i cd_high = _mm256_unpackhi_epi32(c, d); \
+                                                       \
+        a = _mm256_unpacklo_epi64(ab_low, cd_low);     \
+        b = _mm256_unpackhi_epi64(ab_low, cd_low);     \
+        c = _mm256_unpacklo_epi64(ab_high, cd_high);   \
+        d = _mm256_unpackhi_epi64(ab_high, cd_high);   \
     } while (0)
 
 TARGET static inline __m256i load256(const void *p)
@@ -33,8 +34,8 @@ TARGET static inline void load8(__m256i m[16], const uint8_t *const in[8], size_
         BLAKE3_UNROLL
         for (size_t lane = 0; lane < 4; lane++) {
             to[lane] = _mm256_castsi128_si256(load128(in[lane] + at + 16 * i));
-            to[lane] = _mm256_inserti128_si256(to[lane],
-                                               load128(in[lane + 4] + at + 16 * i), 1);
+            to[lane] =
+                _mm256_inserti128_si256(to[lane], load128(in[lane + 4] + at + 16 * i), 1);
         }
         TRANSPOSE8(to[0], to[1], to[2], to[3]);
     }
@@ -68,4 +69,4 @@ TARGET static inline void store8(uint8_t *out, __m256i h[8])
 #define LOAD_BLOCKS load8
 #define STORE_CVS store8
 #define HASH_LANES hash8
-#include "blake3_lanes.h"
+#include "base/blake3_lanes.h"
