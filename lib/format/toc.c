@@ -145,30 +145,41 @@ int rafsi_toc_entry(struct span toc, uint64_t i, uint64_t blob_size,
     return RAFS_OK;
 }
 
-/* All entries are decoded, so that a broken one never hides behind a good one. */
+/* The name of entry i, or "". */
+static void peek_name(struct span toc, uint64_t i, char name[TOC_NAME_BYTES + 1])
+{
+    struct cursor c = cursor_at_entry(toc, i, TOC_ENTRY_BYTES);
+
+    take_skip(&c, 8);
+    take_copy(&c, name, TOC_NAME_BYTES);
+    name[TOC_NAME_BYTES] = '\0';
+}
+
+/* Other entries are not decoded: a section that nobody asked for does no harm. */
 int rafsi_toc_find(struct span toc, uint64_t blob_size, const char *name,
                    struct toc_entry *out, bool *found, rafs_error *err)
 {
-    struct toc_entry entry, match;
-    bool seen = false;
+    uint64_t count = toc.len / TOC_ENTRY_BYTES;
+    uint64_t match = count;
+    char seen[TOC_NAME_BYTES + 1];
 
     if (toc.len == 0 || toc.len % TOC_ENTRY_BYTES != 0 || toc.len > TOC_MAX)
         return rafsi_corrupt(err, toc.origin, "TOC of %zu bytes", toc.len);
-    for (uint64_t i = 0; i < toc.len / TOC_ENTRY_BYTES; i++) {
-        int rc = rafsi_toc_entry(toc, i, blob_size, &entry, err);
+    for (uint64_t i = 0; i < count; i++) {
+        peek_name(toc, i, seen);
+        if (strcmp(seen, name) != 0)
+            continue;
+        if (match != count)
+            return rafsi_corrupt(err, toc.origin + i * TOC_ENTRY_BYTES,
+                                 "TOC with two sections of one name");
+        match = i;
+    }
+    if (match != count) {
+        int rc = rafsi_toc_entry(toc, match, blob_size, out, err);
 
         if (rc < 0)
             return rc;
-        if (strcmp(entry.name, name) != 0)
-            continue;
-        if (seen)
-            return rafsi_corrupt(err, toc.origin + i * TOC_ENTRY_BYTES,
-                                 "TOC with two sections of one name");
-        match = entry;
-        seen = true;
     }
-    if (seen)
-        *out = match;
-    *found = seen;
+    *found = match != count;
     return RAFS_OK;
 }

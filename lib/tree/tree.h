@@ -84,7 +84,8 @@ struct rafsi_tree_ops {
     int (*parent)(const struct rafsi_tree *tree, const struct rafsi_node *dir,
                   uint64_t *ino, rafs_error *err);
     /* The entry at an offset, 0 being the first; "." and ".." are left out. *end at the
-     * end. Names come in strictly ascending order of their bytes or not at all. */
+     * end. Names come in strictly ascending order of their bytes or not at all. If an
+     * entry is broken, out->next may still be set, so that a walk can go on after it. */
     int (*entry)(const struct rafsi_tree *tree, const struct rafsi_node *dir,
                  uint64_t offset, struct rafsi_name *out, bool *end, rafs_error *err);
     /* Part of a link's target: exactly len bytes from offset. */
@@ -103,6 +104,11 @@ struct rafsi_tree_ops {
     /* Entry i of the prefetch table. */
     int (*prefetch)(const struct rafsi_tree *tree, uint32_t i, uint64_t *ino,
                     rafs_error *err);
+    /* What a check of the whole tree looks at beyond what the functions above see, once
+     * for each inode, each directory's children included; NULL: nothing. */
+    int (*check)(const struct rafsi_tree *tree, const struct rafsi_hashes *hashes,
+                 const struct rafsi_node *node, rafs_error *err);
+    /* Frees the tree and all that it has, but not its source. */
     void (*close)(struct rafsi_tree *tree);
 };
 
@@ -127,6 +133,12 @@ int rafsi_v5_open(const struct rafsi_env *env, struct rafsi_source *source,
                   const rafs_limits *limits, struct rafsi_tree **out, rafs_error *err);
 int rafsi_v6_open(const struct rafsi_env *env, struct rafsi_source *source,
                   const rafs_limits *limits, struct rafsi_tree **out, rafs_error *err);
+
+/* v6_chunk.c: the chunk table, record by record, each checked against its blob; 0 records
+ * in v5. For checks of a whole image. */
+uint64_t rafsi_v6_chunk_count(const struct rafsi_tree *tree);
+int rafsi_v6_chunk_at(const struct rafsi_tree *tree, uint64_t i, struct chunk_record *out,
+                      rafs_error *err);
 
 /* tree.c: the operations with the checks that both versions share, and "bootstrap" as the
  * object of errors without one. */
