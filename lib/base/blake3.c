@@ -150,8 +150,10 @@ static void reduce(const struct rafsi_blake3_ops *ops, uint8_t *cvs, size_t n)
     struct rafsi_blake3_job job = {
         .in = cvs, .stride = BLAKE3_BLOCK, .blocks = 1, .flags = BLAKE3_PARENT};
 
-    for (; n > 2; n /= 2)
-        ops->hash_many(&job, n / 2, cvs);
+    for (; n > 2; n /= 2) {
+        job.inputs = n / 2;
+        ops->hash_many(&job, cvs);
+    }
 }
 
 /* The largest subtree that can start after `before` chunks and has at most n. */
@@ -170,12 +172,13 @@ static void add_chunks(struct rafsi_blake3 *state, const uint8_t *in, size_t n)
 {
     uint8_t cvs[BATCH * RAFSI_BLAKE3_BYTES];
     const struct rafsi_blake3_job job = {.in = in,
+                                         .inputs = n,
                                          .stride = BLAKE3_CHUNK,
                                          .blocks = BLAKE3_CHUNK / BLAKE3_BLOCK,
                                          .step = 1,
                                          .counter = state->chunks};
 
-    state->ops->hash_many(&job, n, cvs);
+    state->ops->hash_many(&job, cvs);
     for (size_t done = 0; done < n;) {
         uint8_t *subtree = cvs + done * RAFSI_BLAKE3_BYTES;
         size_t size = subtree_size(state->chunks, n - done);

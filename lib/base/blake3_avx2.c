@@ -27,9 +27,9 @@
 #define ROT7_8(x) ROTATE_8(x, 7)
 #include "base/blake3_x86_wide.h"
 
-static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out)
+static void hash_many(const struct rafsi_blake3_job *job, uint8_t *out)
 {
-    size_t first = 0;
+    size_t n = job->inputs, first = 0;
 
     for (; n - first > 4; first += n - first < 8 ? n - first : 8)
         hash8(job, first, n - first < 8 ? n - first : 8, out);

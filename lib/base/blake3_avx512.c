@@ -93,9 +93,9 @@ TARGET static inline void store16(uint8_t *out, __m512i h[8])
 #define HASH_LANES hash16
 #include "base/blake3_lanes.h"
 
-static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out)
+static void hash_many(const struct rafsi_blake3_job *job, uint8_t *out)
 {
-    size_t first = 0;
+    size_t n = job->inputs, first = 0;
 
     for (; n - first > 8; first += n - first < 16 ? n - first : 16)
         hash16(job, first, n - first < 16 ? n - first : 16, out);

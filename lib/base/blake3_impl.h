@@ -64,6 +64,7 @@ enum {
  */
 struct rafsi_blake3_job {
     const uint8_t *in;
+    size_t inputs; /* more than 0 */
     size_t stride;
     uint32_t blocks;  /* of 64 bytes, in each input */
     uint32_t step;    /* 1: inputs are chunks and numbered from `counter`; 0: parents */
@@ -77,9 +78,9 @@ struct rafsi_blake3_ops {
     /* One block into cv. */
     void (*compress)(uint32_t cv[8], const uint8_t block[BLAKE3_BLOCK],
                      uint32_t block_len, uint64_t counter, uint32_t flags);
-    /* n > 0 inputs to n chaining values. `out` may be job->in: an input is read before
+    /* Inputs to as many chaining values. `out` may be job->in: an input is read before
      * the value is written that lies on it. */
-    void (*hash_many)(const struct rafsi_blake3_job *job, size_t n, uint8_t *out);
+    void (*hash_many)(const struct rafsi_blake3_job *job, uint8_t *out);
 };
 
 enum rafsi_blake3_level {
@@ -115,6 +116,20 @@ static inline uint32_t rafsi_blake3_flags(const struct rafsi_blake3_job *job,
     uint32_t end = block + 1 == job->blocks ? BLAKE3_CHUNK_END : 0;
 
     return job->flags | (job->step ? start | end : 0);
+}
+
+/* How far past the start of an input lies the block worth fetching from memory while
+ * block `block` is mixed: four on, in this input or in the one that its lane gets next.
+ * Processors follow fewer streams than there are lanes on their own: without this, 16
+ * lanes read 16 MiB a quarter slower. */
+static inline size_t rafsi_blake3_ahead(const struct rafsi_blake3_job *job, size_t lanes,
+                                        uint32_t block)
+{
+    size_t to = (size_t)block + 4;
+
+    if (to >= job->blocks)
+        return lanes * job->stride + (to - job->blocks) * BLAKE3_BLOCK;
+    return to * BLAKE3_BLOCK;
 }
 
 static inline uint32_t rafsi_blake3_load(const uint8_t *p)

@@ -101,6 +101,7 @@ TARGET static void HASH_LANES(const struct rafsi_blake3_job *job, size_t first, 
     static const uint32_t iv[8] = {BLAKE3_IV};
     const uint8_t *in[LANES];
     uint32_t low[LANES], high[LANES];
+    bool more = first + 2 * LANES <= job->inputs;
     VEC h[8], v[16], m[16];
 
     BLAKE3_UNROLL
@@ -116,6 +117,13 @@ TARGET static void HASH_LANES(const struct rafsi_blake3_job *job, size_t first, 
     for (size_t i = 0; i < 8; i++)
         h[i] = SPLAT(iv[i]);
     for (uint32_t b = 0; b < job->blocks; b++) {
+        if (job->step && (b + 4 < job->blocks || more)) {
+            size_t ahead = rafsi_blake3_ahead(job, LANES, b);
+
+            BLAKE3_UNROLL
+            for (size_t i = 0; i < LANES; i++)
+                __builtin_prefetch(in[i] + ahead);
+        }
         LOAD_BLOCKS(m, in, (size_t)b * BLAKE3_BLOCK);
         BLAKE3_UNROLL
         for (size_t i = 0; i < 8; i++)

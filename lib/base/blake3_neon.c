@@ -70,8 +70,10 @@ static void compress(uint32_t cv[8], const uint8_t block[BLAKE3_BLOCK],
     rafsi_blake3_portable.compress(cv, block, block_len, counter, flags);
 }
 
-static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out)
+static void hash_many(const struct rafsi_blake3_job *job, uint8_t *out)
 {
+    size_t n = job->inputs;
+
     for (size_t first = 0; first < n; first += 4)
         hash4(job, first, n - first < 4 ? n - first : 4, out);
 }

@@ -48,9 +48,9 @@ static void compress(uint32_t cv[8], const uint8_t block[BLAKE3_BLOCK],
         cv[i] = v[i] ^ v[i + 8];
 }
 
-static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out)
+static void hash_many(const struct rafsi_blake3_job *job, uint8_t *out)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < job->inputs; i++) {
         const uint8_t *in = job->in + i * job->stride;
         uint32_t cv[8] = {BLAKE3_IV};
 

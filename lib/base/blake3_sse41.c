@@ -18,8 +18,10 @@
 #define ROT7_4(x) ROTATE(x, 7)
 #include "base/blake3_x86.h"
 
-static void hash_many(const struct rafsi_blake3_job *job, size_t n, uint8_t *out)
+static void hash_many(const struct rafsi_blake3_job *job, uint8_t *out)
 {
+    size_t n = job->inputs;
+
     for (size_t first = 0; first < n; first += 4)
         hash4(job, first, n - first < 4 ? n - first : 4, out);
 }

@@ -402,17 +402,17 @@ static int pin_file(struct rafsi_source *source, struct rafsi_hash *hash, uint8_
     return RAFS_OK;
 }
 
-/* Prepare the tables for pinning: digests only if not every block can be kept. */
+/* Prepare the tables for pinning. What was read before is forgotten: it was not compared.
+ * Digests are needed only if not every block can be kept. */
 static int pin_tables(struct rafsi_source *source, rafs_error *err)
 {
+    bool all = source->size <= source->cache_bytes;
     size_t bytes;
     int rc;
 
-    if (source->size <= source->cache_bytes)
-        return RAFS_OK;
     free_blocks(source);
-    rc = make_blocks(source, PINNED_BLOCKS_MAX, err);
-    if (rc < 0)
+    rc = make_blocks(source, all ? PLAIN_BLOCKS_MAX : PINNED_BLOCKS_MAX, err);
+    if (rc < 0 || all)
         return rc;
     bytes = source->block_count * sizeof(source->digests[0]);
     source->digests = rafsi_alloc(&source->env, bytes);

@@ -205,7 +205,7 @@ static int severity(int rc)
     }
 }
 
-/* Ask the sources in turn. */
+/* Ask the sources in turn. err is not NULL. */
 static int fetch_anywhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                           const rafs_call *call, struct verified **out, rafs_error *err)
 {
@@ -224,20 +224,23 @@ static int fetch_anywhere(struct rafsi_reader *reader, const struct rafsi_chunk 
         rc = fetch_at(reader, chunk, order[i], worker, call, out, &local);
         if (rc == RAFS_OK)
             break;
+        if (ends_search(rc)) {
+            *err = local;
+            break;
+        }
         if (rc == RAFS_E_CORRUPT) {
             rafsi_blob_strike(reader, chunk->record.blob, order[i]);
             rafsi_log(&reader->env, RAFS_LOG_WARNING,
                       "source %zu of blob %s answered wrong bytes: %s", i, id,
                       local.text);
         }
-        if (err && severity(rc) >= severity(worst))
+        if (severity(rc) >= severity(worst)) {
             *err = local;
-        if (severity(rc) >= severity(worst))
             worst = rc;
-        if (ends_search(rc) ||
-            rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL) < 0)
-            break;
+        }
         rc = worst;
+        if (rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL) < 0)
+            break;
     }
     rafsi_worker_give(reader, worker);
     if (rc == RAFS_OK)

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_API_H
+#define RAFSI_API_H
+
+/* What the exported functions share. */
+
+#include "base/base.h"
+#include "rafs/rafs.h"
+#include "read/read.h"
+#include "tree/tree.h"
+
+struct rafs_image {
+    struct rafsi_env env;
+    struct rafsi_hashes *hashes;
+    struct rafsi_tree *tree;
+    struct rafsi_reader *reader;
+    uint32_t inlined;
+    uint32_t pinned;
+};
+
+/* A NULL where the caller had to give something. */
+int rafsi_fail_null(rafs_error *err, const char *what);
+
+#endif
