@@ -88,7 +88,7 @@ static inline uint16_t take_u16(struct cursor *c)
 {
     const uint8_t *b = take_bytes(c, 2);
 
-    return b ? (uint16_t)(b[0] | b[1] << 8) : 0;
+    return (uint16_t)(b ? b[0] | b[1] << 8 : 0);
 }
 
 static inline uint32_t take_u32(struct cursor *c)
