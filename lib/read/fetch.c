@@ -205,9 +205,8 @@ static int severity(int rc)
     }
 }
 
-/* Ask the sources in turn. err is not NULL. */
-static int fetch_anywhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                          const rafs_call *call, struct verified **out, rafs_error *err)
+int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      const rafs_call *call, struct verified **out, rafs_error *err)
 {
     const char *id = reader->tree->blobs[chunk->record.blob].id;
     size_t order[RAFS_SOURCES_MAX + 1];
@@ -263,7 +262,7 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     int rc = RAFS_OK;
 
     if (!good) {
-        rc = fetch_anywhere(reader, chunk, call, &good, &local);
+        rc = rafsi_fetch_fresh(reader, chunk, call, &good, &local);
         if (rc == RAFS_OK) {
             rafsi_cache_put(reader->cache, key, good);
             atomic_fetch_add_explicit(&reader->fetched, 1, memory_order_relaxed);

@@ -168,7 +168,8 @@ int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file
                       size_t *nread, const rafs_call *call, rafs_error *err)
 {
     struct sink sink = {iov, iov_count, 0};
-    uint64_t len, done = 0;
+    uint64_t len = 0;
+    uint64_t done = 0;
     int rc = wanted(file, offset, iov, iov_count, &len, err);
 
     *nread = 0;

@@ -88,6 +88,9 @@ struct span rafsi_meta_span(const struct blob_meta *meta);
 /* fetch.c: a chunk that is not a hole, from cache or source, with a reference. */
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 const rafs_call *call, struct verified **out, rafs_error *err);
+/* The same from the sources alone, past cache and flights. err is not NULL. */
+int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      const rafs_call *call, struct verified **out, rafs_error *err);
 /* Where the chunk lies at a source: its record, or with batches the blob's meta. */
 struct stored {
     uint64_t offset;
