@@ -234,6 +234,13 @@ void json_key(struct json *j, const char *key)
     j->after_key = true;
 }
 
+void json_latin1_key(struct json *j, const char *key)
+{
+    json_bytes(j, key, strlen(key));
+    fputs(": ", j->out);
+    j->after_key = true;
+}
+
 void json_hex(struct json *j, const void *bytes, size_t len)
 {
     json_separate(j);

@@ -38,6 +38,8 @@ void json_begin(struct json *j, FILE *out);
 void json_open(struct json *j, char bracket); /* '{' or '[' */
 void json_close(struct json *j, char bracket);
 void json_key(struct json *j, const char *key);
+/* A key of bytes of unknown encoding, such as the name of an attribute. */
+void json_latin1_key(struct json *j, const char *key);
 /* Bytes of a path: each one character from U+0000 to U+00FF. */
 void json_bytes(struct json *j, const char *bytes, size_t len);
 /* Text in UTF-8, such as a message; what is not UTF-8 becomes U+FFFD. */
