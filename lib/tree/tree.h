@@ -106,7 +106,7 @@ struct rafsi_tree_ops {
                     rafs_error *err);
     /* What a check of the whole tree looks at beyond what the functions above see, once
      * for each inode, each directory's children included; NULL: nothing. */
-    int (*check)(const struct rafsi_tree *tree, const struct rafsi_hashes *hashes,
+    int (*check)(const struct rafsi_tree *tree, struct rafsi_hashes *hashes,
                  const struct rafsi_node *node, rafs_error *err);
     /* Frees the tree and all that it has, but not its source. */
     void (*close)(struct rafsi_tree *tree);

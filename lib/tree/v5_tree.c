@@ -171,6 +171,7 @@ static const struct rafsi_tree_ops v5_ops = {
     .chunk = rafsi_v5_chunk,
     .where = rafsi_v5_where,
     .prefetch = v5_prefetch,
+    .check = rafsi_v5_check,
     .close = v5_close,
 };
 

@@ -48,6 +48,10 @@ int rafsi_v5_parent(const struct rafsi_tree *tree, const struct rafsi_node *dir,
 int rafsi_v5_where(const struct rafsi_tree *tree, const struct rafsi_node *node,
                    uint64_t *dir, struct rafsi_name *out, rafs_error *err);
 
+/* v5_check.c */
+int rafsi_v5_check(const struct rafsi_tree *tree, struct rafsi_hashes *hashes,
+                   const struct rafsi_node *node, rafs_error *err);
+
 /* v5_chunk.c */
 int rafsi_v5_chunk(const struct rafsi_tree *tree, const struct rafsi_node *file,
                    uint64_t offset, struct rafsi_chunk *out, rafs_error *err);
