@@ -5,29 +5,6 @@
 #include "api/api.h"
 #include "api/boot.h"
 
-/* Defaults of rafs_limits; the header states them. */
-static void fill_limits(rafs_limits *limits)
-{
-    static const rafs_limits defaults = {
-        .metadata_cache_bytes = 4u << 20,
-        .inlined_bootstrap_bytes = 40u << 20,
-        .chunk_index_bytes = 32u << 20,
-        .blob_meta_bytes = 16u << 20,
-        .chunk_cache_bytes = 32u << 20,
-    };
-
-    if (limits->metadata_cache_bytes == 0)
-        limits->metadata_cache_bytes = defaults.metadata_cache_bytes;
-    if (limits->inlined_bootstrap_bytes == 0)
-        limits->inlined_bootstrap_bytes = defaults.inlined_bootstrap_bytes;
-    if (limits->chunk_index_bytes == 0)
-        limits->chunk_index_bytes = defaults.chunk_index_bytes;
-    if (limits->blob_meta_bytes == 0)
-        limits->blob_meta_bytes = defaults.blob_meta_bytes;
-    if (limits->chunk_cache_bytes == 0)
-        limits->chunk_cache_bytes = defaults.chunk_cache_bytes;
-}
-
 /* "sha256:HEX", "blake3:HEX" or "blob-sha256:HEX". */
 static int parse_expected(const char *text, struct expected *out, rafs_error *err)
 {
@@ -92,7 +69,7 @@ static int take_wishes(const rafs_open_options *options, const rafs_call *call,
         rc = rafsi_call_take(call, &out->call, err);
     if (rc == RAFS_OK && out->options.expect_digest)
         rc = parse_expected(out->options.expect_digest, &out->expected, err);
-    fill_limits(&out->limits);
+    rafsi_limits_fill(&out->limits);
     return rc;
 }
 

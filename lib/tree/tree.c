@@ -8,25 +8,6 @@
 
 #define SNIFF_BYTES 1152
 
-static void default_to(uint64_t *field, uint64_t value)
-{
-    if (*field == 0)
-        *field = value;
-}
-
-static void fill_limits(const rafs_limits *in, rafs_limits *out)
-{
-    memset(out, 0, sizeof(*out));
-    if (in)
-        *out = *in;
-    out->struct_size = sizeof(*out);
-    default_to(&out->metadata_cache_bytes, 4 << 20);
-    default_to(&out->inlined_bootstrap_bytes, 40 << 20);
-    default_to(&out->chunk_index_bytes, 32 << 20);
-    default_to(&out->blob_meta_bytes, 16 << 20);
-    default_to(&out->chunk_cache_bytes, 32 << 20);
-}
-
 static int in_bootstrap(rafs_error *err, int rc)
 {
     return rc < 0 ? rafsi_fail_object(err, rc, "bootstrap") : rc;
@@ -61,9 +42,11 @@ static int open_version(const struct rafsi_env *env, struct rafsi_source *source
 int rafsi_tree_open(const struct rafsi_env *env, struct rafsi_source *source,
                     const rafs_limits *limits, struct rafsi_tree **out, rafs_error *err)
 {
-    rafs_limits filled;
+    rafs_limits filled = {0};
 
-    fill_limits(limits, &filled);
+    if (limits)
+        filled = *limits;
+    rafsi_limits_fill(&filled);
     return in_bootstrap(err, open_version(env, source, &filled, out, err));
 }
 
