@@ -32,9 +32,9 @@ typedef struct rafs_backend rafs_backend;
 typedef struct rafs_backend_ops {
     uint32_t struct_size; /**< sizeof(rafs_backend_ops) */
     uint32_t reserved;    /**< 0 */
-    /** Open a blob. *blob is the backend's own; called once for each blob and image,
-     * again after a failure. blob_id is 1 to 64 bytes without '/' and control characters.
-     */
+    /** Open a blob. *blob is the backend's own. Called once for each blob and image;
+     * again after a failure; twice, and one of them closed, if two threads are first.
+     * blob_id is 1 to 64 bytes without '/' and control characters. */
     int (*open)(void *user, const char *blob_id, void **blob, const rafs_call *call,
                 rafs_error *err);
     /** Bytes in the blob. May be NULL where nobody knows; then nothing that needs the
