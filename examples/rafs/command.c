@@ -2,13 +2,12 @@
 #include "command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,12 +23,26 @@ static void on_stop(int signal_number)
     alarm(1);
 }
 
+/* With standard output closed, the next file that is opened would take its number. One
+ * that cannot be written to makes output fail as it should. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 bool command_start(void)
 {
     struct sigaction stop = {.sa_handler = on_stop};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     rafs_error err = RAFS_ERROR_INIT;
 
+    fill_standard_descriptors();
     if (rafs_cancel_new(&stop_token, &err) < 0) {
         fprintf(stderr, "rafs: %s\n", err.text);
         return false;
@@ -146,6 +159,15 @@ static void put_sources(struct command *c)
     fputs("; name another folder with --blob-dir)", stderr);
 }
 
+/* Is the error about the very path that it is going to be printed after? */
+static bool is_about(const rafs_error *err, const char *subject)
+{
+    static const char prefix[] = "path ";
+
+    return subject && strncmp(err->object, prefix, sizeof prefix - 1) == 0 &&
+           strcmp(err->object + sizeof prefix - 1, subject) == 0;
+}
+
 void command_failed(struct command *c, const char *subject, const rafs_error *err)
 {
     /* One line for an interrupt, however many calls it ends. */
@@ -159,13 +181,15 @@ void command_failed(struct command *c, const char *subject, const rafs_error *er
         put_quoted(stderr, subject, strlen(subject));
         fputs(": ", stderr);
     }
-    if (err->object[0]) {
+    if (err->object[0] && !is_about(err, subject)) {
         put_safe(stderr, err->object);
         if (err->has_offset)
             fprintf(stderr, " at byte %" PRIu64, err->offset);
         fputs(": ", stderr);
     }
     put_safe(stderr, err->text[0] ? err->text : rafs_error_name(err->code));
+    if (is_about(err, subject) && err->has_offset && err->offset > 1)
+        fprintf(stderr, " (the part from byte %" PRIu64 ")", err->offset);
     if (err->code == RAFS_E_BACKEND && err->stage == RAFS_STAGE_FETCH &&
         err->os_errno == ENOENT)
         put_sources(c);
@@ -296,12 +320,14 @@ bool command_open(struct command *c, const char *image_path)
     rafs_env env = RAFS_ENV_INIT;
     rafs_error err = RAFS_ERROR_INIT;
     struct stat st;
+    int problem;
 
     c->image_path = image_path;
-    if (stat(image_path, &st) < 0 || S_ISDIR(st.st_mode)) {
+    problem = stat(image_path, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+    if (problem) {
         command_say(c, EXIT_SOURCE,
                     "%s: %s; IMAGE is a bootstrap, or a blob that has one", image_path,
-                    strerror(errno ? errno : EISDIR));
+                    strerror(problem));
         return false;
     }
     if (!add_sources(c, image_path))
@@ -314,229 +340,10 @@ bool command_open(struct command *c, const char *image_path)
     if (rafs_image_open_path(image_path, &options, &c->image, command_call(c), &err) <
         0) {
         command_failed(c, image_path, &err);
-        if (err.code == RAFS_E_BADARG) /* not a path in the image */
-            c->outcome.code = EXIT_SOURCE;
+        /* Not a path in the image: a digest that cannot be meant, or a FIFO. */
+        if (err.code == RAFS_E_BADARG)
+            c->outcome.code = S_ISREG(st.st_mode) ? EXIT_USAGE : EXIT_SOURCE;
         return false;
     }
-    return true;
-}
-
-static bool is_digest(const char *text)
-{
-    static const char *const kinds[] = {"sha256:", "blake3:", "blob-sha256:"};
-
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        size_t len = strlen(kinds[i]);
-
-        if (strncmp(text, kinds[i], len) == 0)
-            return strlen(text + len) == 2 * (size_t)RAFS_DIGEST_BYTES &&
-                   strspn(text + len, "0123456789abcdefABCDEF") == strlen(text + len);
-    }
-    return false;
-}
-
-static bool set_timeout(struct command *c, const char *text)
-{
-    char *end = NULL;
-    double seconds = strtod(text, &end);
-
-    /* !(>=) refuses NaN too; the upper bound keeps milliseconds in their type */
-    if (end == text || *end != '\0' || !(seconds >= 0.0) || seconds > 1e12)
-        return false;
-    c->timeout_ms = (uint64_t)(seconds * 1000.0);
-    if (seconds > 0.0 && c->timeout_ms == 0)
-        c->timeout_ms = 1;
-    c->timeout_given = true;
-    return true;
-}
-
-static void print_help(const struct command *c)
-{
-    fputs(c->help, stdout);
-    fputs(
-        "\n"
-        "Common options:\n"
-        "  --blob-dir DIR       folder of blobs named by their id; may be repeated;\n"
-        "                       default: blobs/ beside IMAGE, then IMAGE's own folder\n"
-        "  --expect-digest D    refuse a bootstrap of another digest; D is sha256:HEX "
-        "or\n"
-        "                       blake3:HEX of the bootstrap, or blob-sha256:HEX of the\n"
-        "                       whole file IMAGE\n"
-        "  --timeout SECONDS    longest time for one step (default 60; 0: no limit)\n"
-        "  --help               show this text\n"
-        "\n"
-        "Exit status: 0 good; 1 corrupt or refused by verification; 2 usage; 3 image,\n"
-        "blob, output or deadline failed; 4 unsupported; 6 no such path in the image;\n"
-        "130 interrupted. See rafs(1).\n",
-        stdout);
-}
-
-static int common_option(struct command *c, int opt)
-{
-    switch (opt) {
-    case OPT_HELP:
-        print_help(c);
-        return OPT_STOP;
-    case OPT_BLOB_DIR:
-        if (c->blob_dir_count == RAFS_SOURCES_MAX) {
-            command_usage(c, "--blob-dir: at most %d folders", RAFS_SOURCES_MAX);
-            return OPT_STOP;
-        }
-        c->blob_dirs[c->blob_dir_count++] = optarg;
-        return 0;
-    case OPT_EXPECT_DIGEST:
-        if (!is_digest(optarg)) {
-            command_usage(c,
-                          "--expect-digest: '%s' is not sha256:, blake3: or blob-sha256: "
-                          "followed by 64 hex digits",
-                          optarg);
-            return OPT_STOP;
-        }
-        c->expect_digest = optarg;
-        return 0;
-    case OPT_TIMEOUT:
-        if (!set_timeout(c, optarg)) {
-            command_usage(c, "--timeout: '%s' is not a number of seconds", optarg);
-            return OPT_STOP;
-        }
-        return 0;
-    default:
-        return opt;
-    }
-}
-
-static void unknown_option(struct command *c, const char *word,
-                           const struct option *longs)
-{
-    const char *names[64];
-    size_t count = 0;
-    const char *nearest;
-    char bare[64];
-
-    if (word[0] != '-' || (word[1] != '-' && !c->long_only)) {
-        if (optopt > ' ' && optopt < 127)
-            command_usage(c, "unknown option -%c", optopt);
-        else
-            command_usage(c, "unknown option %s", word);
-        return;
-    }
-    while (longs[count].name && count < sizeof names / sizeof *names) {
-        names[count] = longs[count].name;
-        count++;
-    }
-    word += strspn(word, "-");
-    snprintf(bare, sizeof bare, "%.*s", (int)strcspn(word, "="), word);
-    nearest = nearest_name(bare, names, count);
-    if (nearest)
-        command_usage(c, "unknown or ambiguous option --%s; did you mean --%s?", bare,
-                      nearest);
-    else
-        command_usage(c, "unknown or ambiguous option --%s", bare);
-}
-
-static const char *long_name(const struct option *longs, int value)
-{
-    for (; longs->name; longs++) {
-        if (longs->val == value)
-            return longs->name;
-    }
-    return NULL;
-}
-
-int command_getopt(struct command *c, int argc, char **argv, const char *shorts,
-                   const struct option *longs)
-{
-    char spec[64];
-    int opt;
-
-    opterr = 0;
-    snprintf(spec, sizeof spec, ":%s", shorts);
-    do {
-        /* What getopt looks at next: after a failure optind may be past it. */
-        int before = optind;
-
-        opt = c->long_only ? getopt_long_only(argc, argv, spec, longs, NULL)
-                           : getopt_long(argc, argv, spec, longs, NULL);
-        if (opt == ':') {
-            const char *name = long_name(longs, optopt);
-
-            if (name)
-                command_usage(c, "option --%s needs an argument", name);
-            else
-                command_usage(c, "option -%c needs an argument", optopt);
-            return OPT_STOP;
-        }
-        if (opt == '?') {
-            unknown_option(c, argv[optind > before ? optind - 1 : before], longs);
-            return OPT_STOP;
-        }
-        opt = common_option(c, opt);
-    } while (opt == 0);
-    return opt;
-}
-
-static size_t distance(const char *a, const char *b)
-{
-    enum { LONGEST = 32 };
-    size_t row[LONGEST + 1];
-    size_t a_len = strnlen(a, LONGEST), b_len = strnlen(b, LONGEST);
-
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a_len; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[b_len];
-}
-
-const char *nearest_name(const char *word, const char *const *names, size_t count)
-{
-    const char *nearest = NULL;
-    size_t least = strlen(word) < 4 ? 2 : 3; /* farther ones are no help */
-
-    for (size_t i = 0; i < count; i++) {
-        size_t far = distance(word, names[i]);
-
-        if (far < least) {
-            least = far;
-            nearest = names[i];
-        }
-    }
-    return nearest;
-}
-
-bool parse_bytes(const char *text, bool suffixes, uint64_t *value)
-{
-    static const char units[] = "KMGT";
-    char *end = NULL;
-    unsigned long long number;
-    const char *unit;
-    unsigned shift = 0;
-
-    if (*text < '0' || *text > '9')
-        return false;
-    errno = 0;
-    number = strtoull(text, &end, 10);
-    if (errno != 0)
-        return false;
-    if (*end != '\0' && suffixes && (unit = strchr(units, *end)) != NULL) {
-        shift = 10 * (unsigned)(unit - units + 1);
-        end++;
-    }
-    if (*end != '\0' || number > UINT64_MAX >> shift)
-        return false;
-    *value = (uint64_t)number << shift;
     return true;
 }

@@ -145,9 +145,9 @@ static void put_json(struct command *c, const rafs_image_info *info)
 
     json_begin(&j, stdout);
     json_open(&j, '{');
+    json_blobs(c, &j, info);
     json_key(&j, "block_size");
     json_u64(&j, info->block_size);
-    json_blobs(c, &j, info);
     json_key(&j, "bootstrap_bytes");
     json_u64(&j, info->bootstrap_bytes);
     json_key(&j, "chunk_size");

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options and numbers as people type them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+
+static bool is_digest(const char *text)
+{
+    static const char *const kinds[] = {"sha256:", "blake3:", "blob-sha256:"};
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        size_t len = strlen(kinds[i]);
+
+        if (strncmp(text, kinds[i], len) == 0)
+            return strlen(text + len) == 2 * (size_t)RAFS_DIGEST_BYTES &&
+                   strspn(text + len, "0") < 2 * (size_t)RAFS_DIGEST_BYTES &&
+                   strspn(text + len, "0123456789abcdefABCDEF") == strlen(text + len);
+    }
+    return false;
+}
+
+static bool set_timeout(struct command *c, const char *text)
+{
+    char *end = NULL;
+    double seconds = strtod(text, &end);
+
+    /* !(>=) refuses NaN too; the upper bound keeps milliseconds in their type */
+    if (end == text || *end != '\0' || !(seconds >= 0.0) || seconds > 1e12)
+        return false;
+    c->timeout_ms = (uint64_t)(seconds * 1000.0);
+    if (seconds > 0.0 && c->timeout_ms == 0)
+        c->timeout_ms = 1;
+    c->timeout_given = true;
+    return true;
+}
+
+static void print_help(const struct command *c)
+{
+    fputs(c->help, stdout);
+    fputs(
+        "\n"
+        "Common options:\n"
+        "  --blob-dir DIR       folder of blobs named by their id; may be repeated;\n"
+        "                       default: blobs/ beside IMAGE, then IMAGE's own folder\n"
+        "  --expect-digest D    refuse a bootstrap of another digest; D is sha256:HEX "
+        "or\n"
+        "                       blake3:HEX of the bootstrap, or blob-sha256:HEX of the\n"
+        "                       whole file IMAGE\n"
+        "  --timeout SECONDS    longest time for one step (default 60; 0: no limit)\n"
+        "  --help               show this text\n"
+        "\n"
+        "Exit status: 0 good; 1 corrupt or refused by verification; 2 usage; 3 image,\n"
+        "blob, output or deadline failed; 4 unsupported; 6 no such path in the image;\n"
+        "130 interrupted. See rafs(1).\n",
+        stdout);
+}
+
+static int common_option(struct command *c, int opt)
+{
+    switch (opt) {
+    case OPT_HELP:
+        print_help(c);
+        return OPT_STOP;
+    case OPT_BLOB_DIR:
+        if (c->blob_dir_count == RAFS_SOURCES_MAX) {
+            command_usage(c, "--blob-dir: at most %d folders", RAFS_SOURCES_MAX);
+            return OPT_STOP;
+        }
+        c->blob_dirs[c->blob_dir_count++] = optarg;
+        return 0;
+    case OPT_EXPECT_DIGEST:
+        if (!is_digest(optarg)) {
+            command_usage(c,
+                          "--expect-digest: '%s' is not sha256:, blake3: or blob-sha256: "
+                          "followed by 64 hex digits, not all 0",
+                          optarg);
+            return OPT_STOP;
+        }
+        c->expect_digest = optarg;
+        return 0;
+    case OPT_TIMEOUT:
+        if (!set_timeout(c, optarg)) {
+            command_usage(c, "--timeout: '%s' is not a number of seconds", optarg);
+            return OPT_STOP;
+        }
+        return 0;
+    default:
+        return opt;
+    }
+}
+
+static void unknown_option(struct command *c, const char *word,
+                           const struct option *longs)
+{
+    const char *names[64];
+    size_t count = 0;
+    const char *nearest;
+    /* as find(1) and its users write them */
+    const char *dash = c->long_only ? "-" : "--";
+    char bare[64];
+
+    if (word[0] != '-' || (word[1] != '-' && !c->long_only)) {
+        if (optopt > ' ' && optopt < 127)
+            command_usage(c, "unknown option -%c", optopt);
+        else
+            command_usage(c, "unknown option %s", word);
+        return;
+    }
+    while (longs[count].name && count < sizeof names / sizeof *names) {
+        names[count] = longs[count].name;
+        count++;
+    }
+    word += strspn(word, "-");
+    snprintf(bare, sizeof bare, "%.*s", (int)strcspn(word, "="), word);
+    nearest = nearest_name(bare, names, count);
+    if (nearest)
+        command_usage(c, "unknown or ambiguous option %s%s; did you mean %s%s?", dash,
+                      bare, dash, nearest);
+    else
+        command_usage(c, "unknown or ambiguous option %s%s", dash, bare);
+}
+
+static const char *long_name(const struct option *longs, int value)
+{
+    for (; longs->name; longs++) {
+        if (longs->val == value)
+            return longs->name;
+    }
+    return NULL;
+}
+
+int command_getopt(struct command *c, int argc, char **argv, const char *shorts,
+                   const struct option *longs)
+{
+    char spec[64];
+    int opt;
+
+    opterr = 0;
+    snprintf(spec, sizeof spec, ":%s", shorts);
+    do {
+        /* What getopt looks at next: after a failure optind may be past it. */
+        int before = optind;
+
+        opt = c->long_only ? getopt_long_only(argc, argv, spec, longs, NULL)
+                           : getopt_long(argc, argv, spec, longs, NULL);
+        if (opt == ':') {
+            const char *name = long_name(longs, optopt);
+
+            if (name)
+                command_usage(c, "option %s%s needs an argument",
+                              c->long_only ? "-" : "--", name);
+            else
+                command_usage(c, "option -%c needs an argument", optopt);
+            return OPT_STOP;
+        }
+        if (opt == '?') {
+            unknown_option(c, argv[optind > before ? optind - 1 : before], longs);
+            return OPT_STOP;
+        }
+        opt = common_option(c, opt);
+    } while (opt == 0);
+    return opt;
+}
+
+static size_t distance(const char *a, const char *b)
+{
+    enum { LONGEST = 32 };
+    size_t row[LONGEST + 1];
+    size_t a_len = strnlen(a, LONGEST), b_len = strnlen(b, LONGEST);
+
+    for (size_t j = 0; j <= b_len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a_len; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= b_len; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[b_len];
+}
+
+const char *nearest_name(const char *word, const char *const *names, size_t count)
+{
+    const char *nearest = NULL;
+    size_t least = strlen(word) < 4 ? 2 : 3; /* farther ones are no help */
+
+    for (size_t i = 0; i < count; i++) {
+        size_t far = distance(word, names[i]);
+
+        if (far < least) {
+            least = far;
+            nearest = names[i];
+        }
+    }
+    return nearest;
+}
+
+bool parse_bytes(const char *text, bool suffixes, uint64_t *value)
+{
+    static const char units[] = "KMGT";
+    char *end = NULL;
+    unsigned long long number;
+    const char *unit;
+    unsigned shift = 0;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    number = strtoull(text, &end, 10);
+    if (errno != 0)
+        return false;
+    if (*end != '\0' && suffixes && (unit = strchr(units, *end)) != NULL) {
+        shift = 10 * (unsigned)(unit - units + 1);
+        end++;
+    }
+    if (*end != '\0' || number > UINT64_MAX >> shift)
+        return false;
+    *value = (uint64_t)number << shift;
+    return true;
+}
