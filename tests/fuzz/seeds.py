@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Cuts seeds for the fuzz targets out of the golden images.
+
+    tests/fuzz/seeds.py tests/golden tests/fuzz/corpus
+
+Finds of the fuzzers are added to the same folders by hand; seeds are named seed-*.
+"""
+import pathlib
+import struct
+import sys
+
+V5_SUPER, V6_SUPER, V6_DEVICES = 8192, 1024, 1408
+
+
+def u32(data, at):
+    return struct.unpack_from("<I", data, at)[0]
+
+
+def u64(data, at):
+    return struct.unpack_from("<Q", data, at)[0]
+
+
+class Corpus:
+    def __init__(self, golden, out):
+        self.golden, self.out = golden, out
+
+    def put(self, target, name, data):
+        folder = self.out / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"seed-{name}").write_bytes(data)
+
+    def boot(self, variant):
+        return (self.golden / variant / "image.boot").read_bytes()
+
+    def blob(self, variant):
+        return min((self.golden / variant / "blobs").iterdir()).read_bytes()
+
+    def opened(self, name, options, boot, blob=b""):
+        data = bytes([options]) + struct.pack("<I", len(boot))[:3] + boot + blob
+        self.put("open", name, data)
+
+    def structure(self, target, name, which, parameter, data):
+        self.put(target, name, bytes([which]) + struct.pack("<I", parameter) + data)
+
+
+def v5(corpus, variant):
+    boot = corpus.boot(variant)
+    # Super block: s_inode_table_offset at 24, see lib/format/v5_super.c.
+    corpus.structure("v5_inode", f"super-{variant}", 0, len(boot), boot[:80])
+    blob_table = u64(boot, 40)
+    corpus.structure("v5_inode", f"blob-{variant}", 2, 0, boot[blob_table:blob_table + 80])
+    table = u64(boot, 24)
+    for i in range(0, u32(boot, 56), 9):
+        at = u32(boot, table + 4 * i) << 3
+        corpus.structure("v5_inode", f"inode-{variant}-{i}", 1, at, boot[at:at + 128])
+    corpus.structure("v5_inode", f"chunk-{variant}", 5, 0, boot[-80:])
+
+
+def v6(corpus, variant):
+    boot = corpus.boot(variant)
+    corpus.structure("v6_inode", f"super-{variant}", 0, len(boot),
+                     boot[V6_SUPER:V6_SUPER + 384])
+    corpus.structure("v6_inode", f"device-{variant}", 5, 0,
+                     boot[V6_DEVICES:V6_DEVICES + 128])
+    blobs = u64(boot, V6_SUPER + 128 + 8)
+    corpus.structure("v6_inode", f"blob-{variant}", 4, 0, boot[blobs:blobs + 256])
+    meta = u32(boot, V6_SUPER + 40) * 4096
+    root = meta + struct.unpack_from("<H", boot, V6_SUPER + 14)[0] * 32
+    corpus.structure("v6_inode", f"inode-{variant}", 1, 0, boot[root:root + 64])
+    icount, = struct.unpack_from("<H", boot, root + 2)
+    tail = root + 64 + (12 + 4 * (icount - 1) if icount else 0)
+    size = u64(boot, root + 8)
+    corpus.put("dirent", variant, boot[tail:tail + size % 4096])
+    blob = corpus.blob(variant)
+    record = boot[blobs:blobs + 256]
+    at, stored, raw = u64(record, 112), u64(record, 120), u64(record, 128)
+    if stored == raw:
+        head = blob[at + stored:at + stored + 4096].ljust(4096, b"\0")
+        corpus.put("blob_meta", variant, record + head + blob[at:at + stored])
+
+
+def codec(corpus):
+    import gzip
+    import zlib
+    text = b"librafs " * 40
+    gz = gzip.compress(text, mtime=0)
+    deflate = zlib.compress(text)
+    # A zstd frame: single segment, one raw block; and an LZ4 block of literals alone.
+    zstd = bytes.fromhex("28b52ffd2008410000") + b"abcdefgh"
+    lz4 = b"\x80abcdefgh"
+    for i, (name, kind, out, data) in enumerate([
+            ("none", 0, 8, b"abcdefgh"), ("lz4", 1, 8, lz4), ("gzip", 2, len(text), gz),
+            ("deflate", 2, len(text), deflate), ("zstd", 3, 8, zstd)]):
+        one = struct.pack("<BHH", kind, out, len(data)) + data
+        corpus.put("codec", name, one)
+        corpus.put("codec", f"twice-{name}", one + one)
+
+
+def toc(corpus):
+    blob = corpus.blob("v6-toc")
+    size = int(blob[-512 + 124:-512 + 135], 8)
+    data = struct.pack("<Q", len(blob))[:5] + blob[-512:]
+    corpus.put("toc", "v6-toc", data + blob[-512 - size:-512])
+    corpus.put("toc", "inline", struct.pack("<Q", len(corpus.blob("v6-inline")))[:5] +
+               corpus.blob("v6-inline")[-512:])
+
+
+def images(corpus):
+    for variant in ("v5-linked-symlink", "v5-chunkdict", "v6-chunkdict", "v6-merge"):
+        boot = corpus.boot(variant)
+        corpus.opened(variant, 4, boot, corpus.blob(variant)[:8192])
+        path = b"/links/../data/text"
+        corpus.put("resolve", variant, bytes([len(path)]) + path + boot)
+    corpus.opened("v6-toc", 4, corpus.blob("v6-toc"))
+    corpus.opened("v5-inline-tail", 0, corpus.blob("v5-inline")[-30000:])
+
+
+def main():
+    corpus = Corpus(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+    for variant in ("v5-zstd", "v5-linked-symlink", "v5-none"):
+        v5(corpus, variant)
+    for variant in ("v6-zstd", "v6-none", "v6-chunkdict", "v6-lz4"):
+        v6(corpus, variant)
+    codec(corpus)
+    toc(corpus)
+    images(corpus)
+
+
+main()
