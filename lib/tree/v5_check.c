@@ -105,22 +105,25 @@ static int compare_bytes(const struct v5_tree *v5, uint64_t a, uint64_t b, uint6
     return rc;
 }
 
-/* Records of one file's names differ in name and parent, and in nothing else. */
+/* Records of one file's names differ in name and parent, and in nothing else but the flag
+ * that builders from tars set on all names but the first. */
 static int check_link(const struct v5_tree *v5, const struct v5_inode *inode, uint64_t at,
                       rafs_error *err)
 {
-    struct v5_inode first;
-    uint64_t first_at;
-    /* The bytes that count: all but parent (32) and length of the name (100). */
+    /* The bytes that count: all but parent (32), flags (80), length of the name (100). */
     static const struct {
         uint8_t begin, end;
-    } parts[] = {{0, 32}, {40, 100}, {102, 128}};
+    } parts[] = {{0, 32}, {40, 80}, {88, 100}, {102, 128}};
+    struct v5_inode first;
+    uint64_t first_at;
+    uint64_t tail = inode->end - inode->target_at;
     bool same;
     int rc = rafsi_v5_record(v5, (uint32_t)inode->ino, &first, &first_at, err);
 
     if (rc < 0)
         return rc;
-    same = inode->end - inode->target_at == first.end - first.target_at;
+    same = tail == first.end - first.target_at &&
+           ((inode->flags ^ first.flags) & ~(uint64_t)V5_INODE_HARDLINK) == 0;
     for (size_t i = 0; same && i < sizeof(parts) / sizeof(parts[0]); i++) {
         rc = compare_bytes(v5, at + parts[i].begin, first_at + parts[i].begin,
                            (uint64_t)parts[i].end - parts[i].begin, &same, err);
@@ -128,8 +131,7 @@ static int check_link(const struct v5_tree *v5, const struct v5_inode *inode, ui
             return rc;
     }
     if (same)
-        rc = compare_bytes(v5, inode->target_at, first.target_at,
-                           inode->end - inode->target_at, &same, err);
+        rc = compare_bytes(v5, inode->target_at, first.target_at, tail, &same, err);
     if (rc == RAFS_OK && !same)
         rc = rafsi_corrupt(err, at, "a link of inode %llu differs from it",
                            (unsigned long long)inode->ino);
