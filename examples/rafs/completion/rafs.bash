@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion of rafs(1)
+
+_rafs()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local commands='cat check chunks extract find help info ls readlink stat tar'
+    local common='--blob-dir --expect-digest --timeout --help'
+    local options
+
+    COMPREPLY=()
+    if ((COMP_CWORD == 1)); then
+        mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$cur")
+        return
+    fi
+    case $prev in
+    --blob-dir)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        return
+        ;;
+    --digest)
+        mapfile -t COMPREPLY < <(compgen -W 'sha256 blake3' -- "$cur")
+        return
+        ;;
+    --expect-digest)
+        mapfile -t COMPREPLY < <(compgen -W 'sha256: blake3: blob-sha256:' -- "$cur")
+        return
+        ;;
+    -type)
+        mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
+        return
+        ;;
+    --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
+        return
+        ;;
+    esac
+    case ${COMP_WORDS[1]} in
+    help)
+        mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
+        return
+        ;;
+    cat) options='--offset --length' ;;
+    check) options='--json --metadata-only' ;;
+    chunks | info) options='--json' ;;
+    extract) options='--overwrite --sparse --same-owner --no-same-owner --no-xattrs --json' ;;
+    find) options='-name -path -type -size -perm -links -uid -gid -xattr -print0 --json' ;;
+    ls) options='-l -R --json --digest' ;;
+    stat) options='-L --json' ;;
+    *) options='' ;;
+    esac
+    if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$options $common" -- "$cur")
+    else
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    fi
+}
+complete -F _rafs rafs
