@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/seed.h"
 #include "base/source.h"
 #include "base/span.h"
 

@@ -16,6 +16,7 @@ struct checker {
     uint64_t *seen;
     uint64_t seen_places; /* a power of two, or 0 */
     uint64_t seen_count;
+    uint64_t seed;
 };
 
 static void report(void *user, const rafs_error *finding)
@@ -74,13 +75,16 @@ static bool ends_check(int rc)
 }
 
 /* All that makes two chunk records the same work, in 64 bits. */
-static uint64_t fingerprint(const struct rafsi_chunk *chunk)
+static uint64_t fingerprint(const struct rafsi_chunk *chunk, uint64_t seed)
 {
     const struct chunk_record *record = &chunk->record;
-    uint64_t facts[5] = {
-        (uint64_t)record->blob << 32 | record->index,
-        (uint64_t)record->compressed_size << 32 | record->uncompressed_size,
-        record->compressed_offset, record->uncompressed_offset, record->flags};
+    uint64_t facts[6] = {seed,
+                         (uint64_t)record->blob << 32 | record->index,
+                         (uint64_t)record->compressed_size << 32 |
+                             record->uncompressed_size,
+                         record->compressed_offset,
+                         record->uncompressed_offset,
+                         record->flags};
     uint8_t bytes[sizeof(facts) + RAFSI_DIGEST_BYTES];
     uint8_t digest[RAFSI_DIGEST_BYTES];
     uint64_t print = 0;
@@ -132,7 +136,8 @@ static int first_time(struct checker *checker, const struct rafsi_chunk *chunk,
         rc = grow(checker, err);
     if (rc < 0)
         return rc;
-    *first = insert(checker->seen, checker->seen_places, fingerprint(chunk));
+    *first =
+        insert(checker->seen, checker->seen_places, fingerprint(chunk, checker->seed));
     checker->seen_count += *first;
     return RAFS_OK;
 }
@@ -195,6 +200,9 @@ static int check_file(void *user, const struct rafsi_node *file, const char *pat
         struct rafsi_chunk chunk;
         int rc = rafsi_tree_chunk(checker->reader->tree, file, offset, &chunk, &local);
 
+        if (rc == RAFS_OK && chunk.file_offset != offset)
+            rc = rafsi_corrupt(&local, file->at, "chunks overlap at byte %llu",
+                               (unsigned long long)offset);
         if (ends_check(rc)) {
             if (err)
                 *err = local;
@@ -336,7 +344,7 @@ static int check_blobs(struct checker *checker, rafs_error *err)
 int rafsi_reader_check(struct rafsi_reader *reader, const rafs_check_options *options,
                        rafs_check_result *result, const rafs_call *call, rafs_error *err)
 {
-    struct checker checker = {reader, options, result, call, 0, NULL, 0, 0};
+    struct checker checker = {reader, options, result, call, 0, NULL, 0, 0, rafsi_seed()};
     struct rafsi_tree_visitor visitor = {&checker, report, check_file, tick};
     int rc;
 

@@ -15,6 +15,7 @@ struct rafsi_link {
 
 struct rafsi_links {
     const struct rafsi_env *env;
+    uint64_t seed;            /* rafsi_seed() */
     struct rafsi_link *table; /* open addressing, room is a power of two or 0 */
     size_t room;
     size_t used;

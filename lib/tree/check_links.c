@@ -3,10 +3,11 @@
 
 #define ROOM_AT_FIRST 64
 
-static struct rafsi_link *slot(struct rafsi_link *table, size_t room, uint64_t ino)
+static struct rafsi_link *slot(struct rafsi_link *table, size_t room, uint64_t ino,
+                               uint64_t seed)
 {
-    /* Fibonacci hashing: numbers that follow each other are spread. */
-    size_t i = (size_t)(ino * 0x9e3779b97f4a7c15u >> 32) & (room - 1);
+    /* An odd factor that the image could not know spreads numbers of any pattern. */
+    size_t i = (size_t)(ino * (seed | 1) >> 32) & (room - 1);
 
     while (table[i].ino != 0 && table[i].ino != ino)
         i = (i + 1) & (room - 1);
@@ -25,7 +26,7 @@ static int make_room(struct rafsi_links *links, rafs_error *err)
         return rafsi_fail_nomem(err, room * sizeof(*table));
     for (size_t i = 0; i < links->room; i++)
         if (links->table[i].ino != 0)
-            *slot(table, room, links->table[i].ino) = links->table[i];
+            *slot(table, room, links->table[i].ino, links->seed) = links->table[i];
     rafsi_free(links->env, links->table);
     links->table = table;
     links->room = room;
@@ -40,7 +41,7 @@ int rafsi_links_add(struct rafsi_links *links, uint64_t ino, uint32_t nlink, boo
 
     if (rc < 0)
         return rc;
-    link = slot(links->table, links->room, ino);
+    link = slot(links->table, links->room, ino, links->seed);
     *first = link->ino == 0;
     if (*first) {
         links->used++;
