@@ -21,8 +21,8 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-from trees import (WHITEOUTS, base_tree, create, dict_tree, linked_symlink_tree,
-                   merged_tree, tar_tree, upper_tree)
+from trees import (WHITEOUTS, base_tree, create, dict_tree, few_tree,
+                   linked_symlink_tree, merged_tree, tar_tree, upper_tree)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUDGET = 3 << 20          # bytes of the whole folder: the repository keeps it for ever
@@ -163,7 +163,7 @@ class Sources:
         self.path, self.expected = {}, {}
         trees = dict(SOURCE=base_tree(), REDUCED=dict_tree(), TARRED=tar_tree(),
                      UPPER=upper_tree(), MERGED=merged_tree(),
-                     LINKED=linked_symlink_tree())
+                     LINKED=linked_symlink_tree(), FEW=few_tree())
         for name, entries in trees.items():
             self.path[name] = os.path.join(tmp, name)
             os.mkdir(self.path[name])
@@ -232,6 +232,8 @@ VARIANTS = {
     "v6-chunk64k": dirs(6, "--compressor lz4_block --chunk-size 0x10000"),
     "v6-inline": dirs(6, "--compressor zstd", where=INLINE),
     "v6-toc": dirs(6, "--compressor zstd --features blob-toc", where=INLINE),
+    "v6-toc-apart": Variant(f"-t dir-rafs --fs-version 6 {SEPARATE}--compressor zstd "
+                            "--chunk-size 0x1000 --features blob-toc FEW", "FEW"),
     "v6-prefetch-fs": dirs(6, "--compressor zstd --prefetch-policy fs", stdin=PREFETCH),
     "v6-tar": packed(6, "tar-rafs", "--compressor zstd", "lower.tar"),
     "v6-targz": packed(6, "targz-rafs", "--compressor lz4_block", "lower.tar.gz"),

@@ -182,6 +182,17 @@ def linked_symlink_tree():
     ])
 
 
+def few_tree():
+    """Three files: chunks that compress and one that does not, for images that tests
+    change byte by byte."""
+    return timed(EPOCH, [
+        Entry(b"", "dir", mode=0o755),
+        Entry(b"noise", "reg", noise("few", 5_000)),
+        Entry(b"one", "reg", b"in one chunk\n"),
+        Entry(b"text", "reg", prose("few", 18_000)),
+    ])
+
+
 # --- putting a tree on disk ------------------------------------------------------------
 
 def write_with_holes(path, data, holes):
