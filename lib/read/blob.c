@@ -112,6 +112,8 @@ void rafsi_blob_states_free(struct rafsi_reader *reader)
             rafsi_backend_close(&at->handle);
             rafsi_free(&reader->env, at);
         }
+        if (state)
+            rafsi_free(&reader->env, atomic_load(&state->digests));
         rafsi_free(&reader->env, state);
     }
     rafsi_free(&reader->env, reader->blobs);

@@ -149,6 +149,7 @@ static int check_chunk(struct checker *checker, const struct rafsi_chunk *chunk,
     struct rafsi_reader *reader = checker->reader;
     rafs_error local = RAFS_ERROR_INIT;
     struct verified *good = NULL;
+    struct rafsi_chunk found = *chunk;
     bool first;
     int rc = first_time(checker, chunk, &first, err);
 
@@ -158,10 +159,9 @@ static int check_chunk(struct checker *checker, const struct rafsi_chunk *chunk,
     if (rc < 0)
         return rc;
     if (chunk->no_record)
-        rc = rafsi_fail(&local, RAFS_E_CORRUPT, RAFS_STAGE_CHECK, NULL,
-                        "the image has no digest for this chunk");
-    else
-        rc = rafsi_fetch_fresh(reader, chunk, checker->call, &good, &local);
+        rc = rafsi_digest_find(reader, chunk, checker->call, &found, &local);
+    if (rc == RAFS_OK)
+        rc = rafsi_fetch_fresh(reader, &found, checker->call, &good, &local);
     if (rc == RAFS_OK) {
         checker->result->chunks++;
         checker->result->bytes += rafsi_verified_size(good);

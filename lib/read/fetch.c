@@ -75,7 +75,7 @@ int rafsi_locate(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     const struct blob_meta *meta;
     int rc;
 
-    if (!(record->features & RAFS_BLOB_BATCH)) {
+    if (!(record->features & RAFS_BLOB_BATCH) && !chunk->no_record) {
         *out = (struct stored){.offset = chunk->record.compressed_offset,
                                .size = chunk->record.compressed_size,
                                .raw_size = chunk->record.uncompressed_size,
@@ -153,6 +153,9 @@ static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 
     if (rc < 0)
         return rc;
+    /* What errors name if the chunk cannot even be located. */
+    stored.offset = chunk->no_record ? reader->tree->blobs[chunk->record.blob].ci_offset
+                                     : chunk->record.compressed_offset;
     rc = rafsi_locate(reader, chunk, at, call, &stored, err);
     if (rc < 0)
         goto out;
@@ -176,7 +179,7 @@ static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
         raw = NULL;
 out:
     if (rc == RAFS_E_CORRUPT && err && !err->has_offset) {
-        err->offset = chunk->record.compressed_offset;
+        err->offset = stored.offset;
         err->has_offset = 1;
     }
     rafsi_buffer_free(raw);
@@ -184,16 +187,13 @@ out:
     return rc;
 }
 
-/* Errors that are the call's or the host's own: no other source would do better. */
-static bool ends_search(int rc)
+bool rafsi_ends_search(int rc)
 {
     return rc == RAFS_E_CANCELLED || rc == RAFS_E_NOMEM || rc == RAFS_E_LIMIT ||
            rc == RAFS_E_BUG;
 }
 
-/* What to remember of several failures: a wrong answer before a failed one, before a
- * source that has no such blob. */
-static int severity(int rc)
+int rafsi_severity(int rc)
 {
     switch (rc) {
     case RAFS_E_CORRUPT:
@@ -223,7 +223,7 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
         rc = fetch_at(reader, chunk, order[i], worker, call, out, &local);
         if (rc == RAFS_OK)
             break;
-        if (ends_search(rc)) {
+        if (rafsi_ends_search(rc)) {
             *err = local;
             break;
         }
@@ -233,7 +233,7 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
                       "source %zu of blob %s answered wrong bytes: %s", i, id,
                       local.text);
         }
-        if (severity(rc) >= severity(worst)) {
+        if (rafsi_severity(rc) >= rafsi_severity(worst)) {
             *err = local;
             worst = rc;
         }
@@ -280,16 +280,19 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 const rafs_call *call, struct verified **out, rafs_error *err)
 {
-    struct rafsi_cache_key key = key_of(chunk);
+    struct rafsi_cache_key key;
+    struct rafsi_chunk found;
     struct rafsi_flight *flight;
     struct verified *good;
     int rc;
 
-    if (chunk->no_record)
-        return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_VERIFY, NULL,
-                          "the image has no digest for chunk %u of blob %s",
-                          chunk->record.index,
-                          reader->tree->blobs[chunk->record.blob].id);
+    if (chunk->no_record) {
+        rc = rafsi_digest_find(reader, chunk, call, &found, err);
+        if (rc < 0)
+            return rc;
+        chunk = &found;
+    }
+    key = key_of(chunk);
     good = rafsi_cache_get(reader->cache, &key);
     if (good) {
         atomic_fetch_add_explicit(&reader->cached, 1, memory_order_relaxed);

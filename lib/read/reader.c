@@ -190,7 +190,8 @@ int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file
     return RAFS_OK;
 }
 
-/* Say where a batched chunk lies: the first source that can tell does. */
+/* Say where a chunk lies that is batched or has no record: the first source that can tell
+ * does. */
 static int locate_anywhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                            const rafs_call *call, struct stored *out, rafs_error *err)
 {
@@ -198,7 +199,7 @@ static int locate_anywhere(struct rafsi_reader *reader, const struct rafsi_chunk
     size_t count = rafsi_blob_order(reader, chunk->record.blob, order);
     int rc = rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
                         "no source of blobs was given, and only the blob tells where its "
-                        "batches lie");
+                        "chunks lie");
 
     for (size_t i = 0; i < count; i++) {
         struct blob_source *at;
@@ -216,6 +217,7 @@ static int extent_of(struct rafsi_reader *reader, const struct rafsi_chunk *chun
                      const rafs_call *call, rafs_extent *out, rafs_error *err)
 {
     struct stored stored = {0};
+    struct rafsi_chunk found;
     int rc = RAFS_OK;
 
     memset(out, 0, sizeof(*out));
@@ -225,12 +227,18 @@ static int extent_of(struct rafsi_reader *reader, const struct rafsi_chunk *chun
         out->flags = RAFS_EXTENT_HOLE;
         return RAFS_OK;
     }
+    if (chunk->no_record) {
+        rc = rafsi_digest_find(reader, chunk, call, &found, err);
+        if (rc < 0)
+            return rc;
+        chunk = &found;
+    }
     out->blob = chunk->record.blob;
     out->chunk = chunk->record.index;
     out->uncompressed_offset = chunk->record.uncompressed_offset;
     out->digest_algorithm = chunk->digest_algorithm;
     memcpy(out->digest, chunk->record.digest, sizeof(out->digest));
-    if (reader->tree->blobs[out->blob].features & RAFS_BLOB_BATCH)
+    if (chunk->no_record || (reader->tree->blobs[out->blob].features & RAFS_BLOB_BATCH))
         rc = locate_anywhere(reader, chunk, call, &stored, err);
     else
         rc = rafsi_locate(reader, chunk, NULL, call, &stored, err);

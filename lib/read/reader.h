@@ -33,6 +33,7 @@ struct blob_source {
 struct blob_state {
     _Atomic(struct blob_source *) at[RAFS_SOURCES_MAX + 1]; /* NULL: not opened */
     atomic_uint strikes[RAFS_SOURCES_MAX + 1]; /* times that it answered wrong bytes */
+    _Atomic(uint8_t *) digests; /* of all its chunks, proved; NULL until wanted */
 };
 
 /* What one thread needs to fetch a chunk; lent out and recycled. */
@@ -85,13 +86,40 @@ int rafsi_meta_get(struct rafsi_reader *reader, uint32_t blob, struct blob_sourc
 void rafsi_meta_free(struct rafsi_reader *reader, struct blob_meta *meta);
 struct span rafsi_meta_span(const struct blob_meta *meta);
 
+/* blob_digest.c: the table of contents of a blob, as one source has it. */
+struct blob_toc {
+    uint64_t blob_size;
+    uint8_t *bytes;
+    struct span entries;
+    bool proved; /* the bootstrap names its digest */
+};
+/* RAFS_E_CORRUPT if the bootstrap names another digest. */
+int rafsi_blob_toc(struct rafsi_reader *reader, uint32_t blob,
+                   const struct blob_source *at, const rafs_call *call,
+                   struct blob_toc *out, rafs_error *err);
+void rafsi_blob_toc_drop(struct rafsi_reader *reader, struct blob_toc *toc);
+/* A section's uncompressed bytes, which have the digest that its entry names; to be freed
+ * by rafsi_free(). */
+int rafsi_blob_section(struct rafsi_reader *reader, uint32_t blob,
+                       const struct blob_source *at, const struct toc_entry *entry,
+                       uint64_t limit, const rafs_call *call, uint8_t **out,
+                       rafs_error *err);
+/* The entry of the digests of all chunks, of the size that the chunks need. */
+int rafsi_blob_digests_entry(const struct blob_record *record, const struct blob_toc *toc,
+                             struct toc_entry *out, rafs_error *err);
+/* A chunk without a record, with its digest filled in from the blob. RAFS_E_CORRUPT if
+ * the bootstrap does not vouch for one. */
+int rafsi_digest_find(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      const rafs_call *call, struct rafsi_chunk *out, rafs_error *err);
+
 /* fetch.c: a chunk that is not a hole, from cache or source, with a reference. */
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 const rafs_call *call, struct verified **out, rafs_error *err);
 /* The same from the sources alone, past cache and flights. err is not NULL. */
 int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       const rafs_call *call, struct verified **out, rafs_error *err);
-/* Where the chunk lies at a source: its record, or with batches the blob's meta. */
+/* Where the chunk lies at a source: its record; with batches, and without a record, the
+ * blob's meta. */
 struct stored {
     uint64_t offset;
     uint32_t size;       /* bytes to read */
@@ -103,6 +131,11 @@ struct stored {
 int rafsi_locate(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                  struct blob_source *at, const rafs_call *call, struct stored *out,
                  rafs_error *err);
+/* Errors that are the call's or the host's own: no other source would do better. */
+bool rafsi_ends_search(int rc);
+/* What to remember of several failures: a wrong answer before a failed one, before a
+ * source that has no such blob. */
+int rafsi_severity(int rc);
 /* RAFS_E_UNSUPPORTED with the kind's name if the blob is of one that is not read yet. */
 int rafsi_blob_readable(const struct rafsi_tree *tree, uint32_t blob, rafs_error *err);
 
