@@ -87,12 +87,11 @@ static void on_progress(void *user, const rafs_check_progress *p)
 {
     struct checker *k = user;
 
-    if (p->chunks_total > 0)
-        k->progress.unit = "chunks";
-    if (p->chunks_total > 0)
-        progress_step(&k->progress, p->chunks_done, p->chunks_total, p->bytes_done);
-    else
-        progress_step(&k->progress, p->inodes_done, p->inodes_total, p->bytes_done);
+    bool chunks = p->chunks_done < p->chunks_total;
+
+    k->progress.unit = chunks ? "chunks" : "inodes";
+    progress_step(&k->progress, chunks ? p->chunks_done : p->inodes_done,
+                  chunks ? p->chunks_total : p->inodes_total, p->bytes_done);
 }
 
 static void put_json_summary(struct json *j, const rafs_check_result *result)
@@ -130,7 +129,7 @@ static void put_summary(const rafs_check_result *result)
            result->complete ? "checked" : "stopped after", result->inodes, result->chunks,
            human_bytes(result->bytes, size, sizeof size));
     if (findings == 0) {
-        puts("nothing wrong found");
+        puts(result->complete ? "nothing wrong found" : "nothing wrong so far");
         return;
     }
     printf("%" PRIu64 " corrupt, %" PRIu64 " unreadable, %" PRIu64
