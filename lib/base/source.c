@@ -291,15 +291,17 @@ static int copy_uncached(const struct rafsi_source *source, size_t index, size_t
     return rc;
 }
 
+/* keep: blocks that are not in the cache enter it while there is room. */
 static int copy_from_file(const struct rafsi_source *source, uint64_t offset, size_t len,
-                          uint8_t *out, rafs_error *err)
+                          bool keep, uint8_t *out, rafs_error *err)
 {
     while (len > 0) {
         size_t index = (size_t)(offset / source->block_size);
         size_t start = (size_t)(offset % source->block_size);
         size_t part = (size_t)rafsi_min(len, source->block_size - start);
-        const uint8_t *block;
-        int rc = cached_block(source, index, &block, err);
+        const uint8_t *block =
+            atomic_load_explicit(&source->cache->blocks[index], memory_order_acquire);
+        int rc = block || !keep ? RAFS_OK : cached_block(source, index, &block, err);
 
         if (rc == RAFS_OK && block)
             memcpy(out, block + start, part);
@@ -314,19 +316,40 @@ static int copy_from_file(const struct rafsi_source *source, uint64_t offset, si
     return RAFS_OK;
 }
 
+/* Check a range, and find it in the source that the windows lead to. */
+static int locate(const struct rafsi_source **source, uint64_t *offset, size_t len,
+                  rafs_error *err)
+{
+    if (!rafsi_within(*offset, len, (*source)->size))
+        return rafsi_corrupt(err, *offset,
+                             "%zu bytes are wanted here, past the end at %llu", len,
+                             (unsigned long long)(*source)->size);
+    while ((*source)->whole) {
+        *offset += (*source)->window_offset;
+        *source = (*source)->whole;
+    }
+    return RAFS_OK;
+}
+
+int rafsi_source_stream(const struct rafsi_source *source, uint64_t offset, size_t len,
+                        void *out, rafs_error *err)
+{
+    int rc = locate(&source, &offset, len, err);
+
+    if (rc < 0 || !source->memory)
+        return rc < 0 ? rc : copy_from_file(source, offset, len, false, out, err);
+    if (len > 0)
+        memcpy(out, source->memory + offset, len);
+    return RAFS_OK;
+}
+
 int rafsi_source_view(const struct rafsi_source *source, uint64_t offset, size_t len,
                       void *scratch, const uint8_t **at, rafs_error *err)
 {
-    int rc;
+    int rc = locate(&source, &offset, len, err);
 
-    if (!rafsi_within(offset, len, source->size))
-        return rafsi_corrupt(err, offset,
-                             "%zu bytes are wanted here, past the end at %llu", len,
-                             (unsigned long long)source->size);
-    while (source->whole) {
-        offset += source->window_offset;
-        source = source->whole;
-    }
+    if (rc < 0)
+        return rc;
     if (source->memory) {
         *at = source->memory + offset;
         return RAFS_OK;
@@ -343,7 +366,7 @@ int rafsi_source_view(const struct rafsi_source *source, uint64_t offset, size_t
             return RAFS_OK;
         }
     }
-    rc = copy_from_file(source, offset, len, scratch, err);
+    rc = copy_from_file(source, offset, len, true, scratch, err);
     if (rc == RAFS_OK)
         *at = scratch;
     return rc;

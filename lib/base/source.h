@@ -48,6 +48,9 @@ uint64_t rafsi_source_size(const struct rafsi_source *source);
  */
 int rafsi_source_view(const struct rafsi_source *source, uint64_t offset, size_t len,
                       void *scratch, const uint8_t **at, rafs_error *err);
+/* Copy many bytes that will not be wanted again: the cache keeps what it has. */
+int rafsi_source_stream(const struct rafsi_source *source, uint64_t offset, size_t len,
+                        void *out, rafs_error *err);
 /* Copy len bytes. */
 int rafsi_source_read(const struct rafsi_source *source, uint64_t offset, size_t len,
                       void *out, rafs_error *err);

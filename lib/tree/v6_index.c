@@ -16,7 +16,8 @@ struct v6_index {
     uint64_t items[]; /* bits 63-56 blob, 55-32 number, 31-0 record */
 };
 
-#define RECORDS_AT_ONCE 51 /* that a page of scratch holds */
+/* Few large reads: each may have to check more than it asks for. */
+#define RECORDS_AT_ONCE 3276 /* 256 KiB */
 #define BLOB_AT 32
 #define NUMBER_AT 72
 #define KEY_LOW_BIT 32
@@ -119,23 +120,24 @@ static int take_records(const struct v6_tree *tree, struct span piece, uint64_t 
 
 static int fill(const struct v6_tree *tree, struct v6_index *index, rafs_error *err)
 {
-    uint8_t scratch[RECORDS_AT_ONCE * CHUNK_RECORD_BYTES];
+    uint64_t at_once = rafsi_min(index->count, RECORDS_AT_ONCE);
+    uint8_t *piece = rafsi_alloc(&tree->tree.env, (size_t)at_once * CHUNK_RECORD_BYTES);
+    int rc =
+        piece ? RAFS_OK : rafsi_fail_nomem(err, (size_t)at_once * CHUNK_RECORD_BYTES);
 
-    for (uint64_t i = 0; i < index->count; i += RECORDS_AT_ONCE) {
+    for (uint64_t i = 0; rc == RAFS_OK && i < index->count; i += at_once) {
         uint64_t at = tree->ext.chunks_at + i * CHUNK_RECORD_BYTES;
-        size_t len =
-            (size_t)rafsi_min(index->count - i, RECORDS_AT_ONCE) * CHUNK_RECORD_BYTES;
-        const uint8_t *bytes;
-        int rc = rafsi_source_view(tree->tree.source, at, len, scratch, &bytes, err);
+        size_t len = (size_t)rafsi_min(index->count - i, at_once) * CHUNK_RECORD_BYTES;
 
+        rc = rafsi_source_stream(tree->tree.source, at, len, piece, err);
         if (rc == RAFS_OK)
-            rc = take_records(tree, (struct span){bytes, len, at}, i, index->items + i,
+            rc = take_records(tree, (struct span){piece, len, at}, i, index->items + i,
                               err);
-        if (rc < 0)
-            return rc;
     }
-    sort(index->items, index->count);
-    return RAFS_OK;
+    rafsi_free(&tree->tree.env, piece);
+    if (rc == RAFS_OK)
+        sort(index->items, index->count);
+    return rc;
 }
 
 static int build(const struct v6_tree *tree, struct v6_index **out, rafs_error *err)
