@@ -30,7 +30,7 @@ enum {
                                and compressed_size are the batch's */
 };
 
-/** A part of a file and where its bytes lie. 112 bytes. */
+/** A part of a file and where its bytes lie. 96 bytes. */
 typedef struct rafs_extent {
     uint64_t file_offset;
     uint64_t length;              /**< bytes of the file */
