@@ -12,6 +12,8 @@
 
 #include "command.h"
 
+enum { PROC_PATH = 64 + RAFS_NAME_MAX + 1 };
+
 void restore_lack(struct restore *restore, enum lack_kind kind, const char *path,
                   const char *detail, int os_errno)
 {
@@ -111,24 +113,34 @@ static void set_time(struct restore *restore, const struct target *target,
 
 /* Links and devices cannot be opened to set an attribute; /proc names them without
  * following the last component. */
+static void proc_path(const struct target *target, char *path, size_t room)
+{
+    snprintf(path, room, "/proc/self/fd/%d/%s", target->parent, target->name);
+}
+
 static int set_one(const struct target *target, const char *name, const void *value,
                    size_t len)
 {
-    char path[64 + 256];
+    char path[PROC_PATH];
 
     if (target->fd >= 0)
         return fsetxattr(target->fd, name, value, len, 0);
-    snprintf(path, sizeof path, "/proc/self/fd/%d/%s", target->parent, target->name);
+    proc_path(target, path, sizeof path);
     return lsetxattr(path, name, value, len, 0);
 }
 
 /* ACLs that the parent directory handed down are no part of the image. */
 static void scrub_acls(const struct target *target)
 {
-    if (target->fd < 0)
+    char path[PROC_PATH];
+
+    if (target->fd >= 0) {
+        fremovexattr(target->fd, "system.posix_acl_access");
+        fremovexattr(target->fd, "system.posix_acl_default");
         return;
-    fremovexattr(target->fd, "system.posix_acl_access");
-    fremovexattr(target->fd, "system.posix_acl_default");
+    }
+    proc_path(target, path, sizeof path);
+    lremovexattr(path, "system.posix_acl_access");
 }
 
 static int set_xattrs(struct restore *restore, const struct target *target, uint64_t ino,

@@ -5,6 +5,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,14 @@ enum { VERIFY_FIRST = 8 << 20 };
 /* tar's own record size; the end is filled up to it. */
 enum { TAR_RECORD = 10240, TAR_BUFFER = 26 * TAR_RECORD };
 
+/* What is left of an archive that was given up has to be seen to be cut off, so the
+ * buffer is ours: libarchive would drop it, and an empty stream passes for an archive. */
+struct output {
+    uint8_t *buffer;
+    size_t used;
+    uint64_t written; /* and buffered */
+};
+
 static const uint8_t zeros[FILE_PIECE];
 
 struct tar {
@@ -28,6 +37,7 @@ struct tar {
     struct archive *archive;
     struct archive_entry *entry; /* used again and again */
     struct link_map links;
+    struct output output;
     uint8_t *piece;
     uint8_t *whole;   /* room for a file that is verified first */
     int write_errno;  /* standard output failed with this */
@@ -39,26 +49,45 @@ bool tar_available(void)
     return true;
 }
 
+static bool flush_output(struct tar *tar)
+{
+    const uint8_t *bytes = tar->output.buffer;
+    size_t left = tar->output.used;
+
+    while (left > 0 && !tar->write_errno) {
+        ssize_t n = write(STDOUT_FILENO, bytes, left);
+
+        if (n >= 0) {
+            bytes += n;
+            left -= (size_t)n;
+        } else if (errno != EINTR || command_interrupted(tar->c)) {
+            tar->write_errno = errno;
+        }
+    }
+    tar->output.used = 0;
+    return !tar->write_errno;
+}
+
 static la_ssize_t write_out(struct archive *archive, void *user, const void *bytes,
                             size_t len)
 {
     struct tar *tar = user;
+    struct output *output = &tar->output;
 
-    for (;;) {
-        ssize_t n = write(STDOUT_FILENO, bytes, len);
-
-        if (n >= 0)
-            return n;
-        if (errno == EINTR && !command_interrupted(tar->c))
-            continue;
-        tar->write_errno = errno;
-        archive_set_error(archive, errno, "standard output");
+    if (output->used == TAR_BUFFER && !flush_output(tar)) {
+        archive_set_error(archive, tar->write_errno, "standard output");
         return -1;
     }
+    if (len > TAR_BUFFER - output->used)
+        len = TAR_BUFFER - output->used;
+    memcpy(output->buffer + output->used, bytes, len);
+    output->used += len;
+    output->written += len;
+    return (la_ssize_t)len;
 }
 
-/* Names are bytes, and this program never leaves the C locale, so the writer cannot take
- * one outside ASCII for text: it says so, stores the bytes and marks them as such
+/* Names are bytes. In the C locale, which tar_write() sets, the writer cannot take one
+ * outside ASCII for text: it says so, stores the bytes and marks them as such
  * (hdrcharset=BINARY), which is what we want. */
 static bool name_kept_as_bytes(struct tar *tar, la_ssize_t rc)
 {
@@ -282,17 +311,29 @@ static bool start_archive(struct tar *tar)
     return archive_write_set_format_pax(a) == ARCHIVE_OK &&
            archive_write_set_format_option(a, "pax", "xattrheader", "SCHILY") ==
                ARCHIVE_OK &&
-           archive_write_set_bytes_per_block(a, TAR_BUFFER) == ARCHIVE_OK &&
-           archive_write_set_bytes_in_last_block(a, TAR_RECORD) == ARCHIVE_OK &&
+           archive_write_set_bytes_per_block(a, 0) == ARCHIVE_OK &&
            archive_write_open2(a, tar, NULL, write_out, NULL, NULL) == ARCHIVE_OK;
 }
 
 static void end_archive(struct tar *tar)
 {
+    int rc = ARCHIVE_OK;
+
     if (tar->abort)
         archive_write_fail(tar->archive);
     else
-        archive_ok(tar, "/", archive_write_close(tar->archive));
+        rc = archive_write_close(tar->archive);
+    while (!tar->abort && rc == ARCHIVE_OK && tar->output.written % TAR_RECORD != 0) {
+        uint64_t missing = TAR_RECORD - tar->output.written % TAR_RECORD;
+
+        if (write_out(tar->archive, tar, zeros, (size_t)missing) < 0)
+            rc = ARCHIVE_FATAL;
+    }
+    /* A failure of the output was reported when it first showed. */
+    if (!tar->write_errno && !command_interrupted(tar->c) && !flush_output(tar))
+        rc = ARCHIVE_FATAL;
+    if (!tar->abort)
+        archive_ok(tar, "/", rc);
 }
 
 void tar_write(struct command *c, char **paths, size_t count)
@@ -301,10 +342,14 @@ void tar_write(struct command *c, char **paths, size_t count)
     struct selection selection = SELECTION_INIT;
     size_t i;
 
+    /* Else the archive would depend on the user's language, and a reader in another one
+     * could fail to find the bytes of a name again. */
+    setlocale(LC_CTYPE, "C");
     tar.archive = archive_write_new();
     tar.entry = archive_entry_new();
     tar.piece = malloc(FILE_PIECE);
-    if (!tar.archive || !tar.entry || !tar.piece) {
+    tar.output.buffer = malloc(TAR_BUFFER);
+    if (!tar.archive || !tar.entry || !tar.piece || !tar.output.buffer) {
         command_say(c, EXIT_SOURCE, "out of memory");
         goto out;
     }
@@ -318,12 +363,13 @@ void tar_write(struct command *c, char **paths, size_t count)
         put_subtree(&tar, selection.paths[i]);
     end_archive(&tar);
 out:
+    archive_entry_free(tar.entry);
+    archive_write_free(tar.archive);
     selection_free(&selection);
     link_map_free(&tar.links);
     free(tar.piece);
     free(tar.whole);
-    archive_entry_free(tar.entry);
-    archive_write_free(tar.archive);
+    free(tar.output.buffer);
 }
 #else
 
