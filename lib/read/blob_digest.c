@@ -105,7 +105,8 @@ int rafsi_blob_toc(struct rafsi_reader *reader, uint32_t blob,
     uint64_t len = 0;
     int rc = rafsi_backend_size(&at->handle, record->id, call, &toc.blob_size, err);
 
-    if (rc == RAFS_E_UNSUPPORTED) {
+    /* The record leaves out a bootstrap in the blob, and what follows it. */
+    if (rc == RAFS_E_UNSUPPORTED && !(record->features & RAFS_BLOB_INLINED_FS_META)) {
         toc.blob_size = record->compressed_size;
         rc = RAFS_OK;
     }

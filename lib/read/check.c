@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "read/reader.h"
+#include "read/check.h"
 
 /*
  * The whole-image check: tree looks at the metadata and hands every file over; each chunk
@@ -161,7 +161,7 @@ static int check_chunk(struct checker *checker, const struct rafsi_chunk *chunk,
     if (chunk->no_record)
         rc = rafsi_digest_find(reader, chunk, checker->call, &found, &local);
     if (rc == RAFS_OK)
-        rc = rafsi_fetch_fresh(reader, &found, checker->call, &good, &local);
+        rc = rafsi_fetch_fresh(reader, &found, false, checker->call, &good, &local);
     if (rc == RAFS_OK) {
         checker->result->chunks++;
         checker->result->bytes += rafsi_verified_size(good);
@@ -266,13 +266,34 @@ static int check_table(struct checker *checker, rafs_error *err)
     return rc;
 }
 
-/* The length of a blob, and its compression information, at its first source. */
+/* Its compression information, whose entries have to be sound and as the table has them.
+ */
+static int check_entries(const struct blob_check *check,
+                         const struct blob_digests *digests, rafs_error *err)
+{
+    struct rafsi_reader *reader = check->reader;
+    const struct blob_record *record = &reader->tree->blobs[check->blob];
+    const struct blob_meta *meta;
+    int rc = rafsi_meta_get(reader, check->blob, check->at, check->call, &meta, err);
+
+    for (uint32_t i = 0; rc == RAFS_OK && i < meta->header.entries; i++) {
+        struct ci_entry entry;
+
+        rc = rafsi_ci_entry(rafsi_meta_span(meta), &meta->header, record, i, &entry, err);
+    }
+    if (rc == RAFS_OK)
+        rc = rafsi_check_records(check, meta, digests, err);
+    return rc;
+}
+
+/* The length of a blob, and what it says of itself, at its first source. */
 static int check_blob_at(struct checker *checker, uint32_t blob, struct blob_source *at,
                          rafs_error *err)
 {
     struct rafsi_reader *reader = checker->reader;
     const struct blob_record *record = &reader->tree->blobs[blob];
-    const struct blob_meta *meta;
+    struct blob_check check = {reader, blob, at, checker->call, checker, report};
+    struct blob_digests digests = {NULL, 0};
     uint64_t size;
     int rc = rafsi_backend_size(&at->handle, record->id, checker->call, &size, err);
 
@@ -286,12 +307,10 @@ static int check_blob_at(struct checker *checker, uint32_t blob, struct blob_sou
     if (reader->tree->super.version != 6 || record->ci_uncompressed_size == 0 ||
         record->chunk_count == 0)
         return RAFS_OK;
-    rc = rafsi_meta_get(reader, blob, at, checker->call, &meta, err);
-    for (uint32_t i = 0; rc == RAFS_OK && i < meta->header.entries; i++) {
-        struct ci_entry entry;
-
-        rc = rafsi_ci_entry(rafsi_meta_span(meta), &meta->header, record, i, &entry, err);
-    }
+    rc = rafsi_check_toc(&check, &digests, err);
+    if (rc == RAFS_OK)
+        rc = check_entries(&check, &digests, err);
+    rafsi_free(&reader->env, digests.bytes);
     return rc;
 }
 

@@ -116,34 +116,10 @@ static int fetch_raw(struct rafsi_reader *reader, const struct rafsi_chunk *chun
                         raw->at, raw->len, err);
 }
 
-/* Cut a chunk out of a decoded batch, into a buffer of its own. */
-static int cut(struct rafsi_reader *reader, const struct rafsi_buffer *batch,
-               uint32_t offset, uint32_t size, struct rafsi_buffer **out, rafs_error *err)
-{
-    int rc;
-
-    if (!rafsi_within(offset, size, batch->len))
-        return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_METADATA, NULL,
-                          "a chunk lies past the end of its batch");
-    rc = rafsi_pool_take(reader->pool, size, out, err);
-    if (rc == RAFS_OK)
-        memcpy((*out)->at, batch->at + offset, size);
-    return rc;
-}
-
-static struct rafsi_cache_key key_of(const struct rafsi_chunk *chunk)
-{
-    struct rafsi_cache_key key = {.algorithm = chunk->digest_algorithm,
-                                  .size = chunk->record.uncompressed_size};
-
-    memcpy(key.digest, chunk->record.digest, sizeof(key.digest));
-    return key;
-}
-
 /* One source's answer, verified or refused. */
 static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    size_t source, struct worker *worker, const rafs_call *call,
-                    struct verified **out, rafs_error *err)
+                    size_t source, bool keep, struct worker *worker,
+                    const rafs_call *call, struct verified **out, rafs_error *err)
 {
     struct rafsi_buffer *raw = NULL;
     struct rafsi_buffer *batch = NULL;
@@ -168,8 +144,8 @@ static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
     if (stored.batch) {
         batch = raw;
         raw = NULL;
-        rc = cut(reader, batch, stored.raw_offset, chunk->record.uncompressed_size, &raw,
-                 err);
+        rc = rafsi_batch_cut(reader, batch, stored.raw_offset,
+                             chunk->record.uncompressed_size, &raw, err);
         if (rc < 0)
             goto out;
     }
@@ -177,6 +153,8 @@ static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
                       out, err);
     if (rc == RAFS_OK)
         raw = NULL;
+    if (rc == RAFS_OK && batch && keep)
+        rafsi_batch_keep(reader, chunk, at, batch);
 out:
     if (rc == RAFS_E_CORRUPT && err && !err->has_offset) {
         err->offset = stored.offset;
@@ -206,7 +184,8 @@ int rafsi_severity(int rc)
 }
 
 int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      const rafs_call *call, struct verified **out, rafs_error *err)
+                      bool keep, const rafs_call *call, struct verified **out,
+                      rafs_error *err)
 {
     const char *id = reader->tree->blobs[chunk->record.blob].id;
     size_t order[RAFS_SOURCES_MAX + 1];
@@ -220,7 +199,7 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     for (size_t i = 0; i < count; i++) {
         rafs_error local = RAFS_ERROR_INIT;
 
-        rc = fetch_at(reader, chunk, order[i], worker, call, out, &local);
+        rc = fetch_at(reader, chunk, order[i], keep, worker, call, out, &local);
         if (rc == RAFS_OK)
             break;
         if (rafsi_ends_search(rc)) {
@@ -262,7 +241,7 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     int rc = RAFS_OK;
 
     if (!good) {
-        rc = rafsi_fetch_fresh(reader, chunk, call, &good, &local);
+        rc = rafsi_fetch_fresh(reader, chunk, true, call, &good, &local);
         if (rc == RAFS_OK) {
             rafsi_cache_put(reader->cache, key, good);
             atomic_fetch_add_explicit(&reader->fetched, 1, memory_order_relaxed);
@@ -292,7 +271,7 @@ int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
             return rc;
         chunk = &found;
     }
-    key = key_of(chunk);
+    key = rafsi_chunk_key(chunk);
     good = rafsi_cache_get(reader->cache, &key);
     if (good) {
         atomic_fetch_add_explicit(&reader->cached, 1, memory_order_relaxed);

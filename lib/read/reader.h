@@ -115,9 +115,11 @@ int rafsi_digest_find(struct rafsi_reader *reader, const struct rafsi_chunk *chu
 /* fetch.c: a chunk that is not a hole, from cache or source, with a reference. */
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 const rafs_call *call, struct verified **out, rafs_error *err);
-/* The same from the sources alone, past cache and flights. err is not NULL. */
+/* The same from the sources alone, past cache and flights. keep: put what lies beside it
+ * in a batch into the cache. err is not NULL. */
 int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      const rafs_call *call, struct verified **out, rafs_error *err);
+                      bool keep, const rafs_call *call, struct verified **out,
+                      rafs_error *err);
 /* Where the chunk lies at a source: its record; with batches, and without a record, the
  * blob's meta. */
 struct stored {
@@ -136,6 +138,15 @@ bool rafsi_ends_search(int rc);
 /* What to remember of several failures: a wrong answer before a failed one, before a
  * source that has no such blob. */
 int rafsi_severity(int rc);
+/* Cut a chunk out of a decoded batch, into a buffer of its own. */
+int rafsi_batch_cut(struct rafsi_reader *reader, const struct rafsi_buffer *batch,
+                    uint32_t offset, uint32_t size, struct rafsi_buffer **out,
+                    rafs_error *err);
+/* batch.c: verify and cache what lies beside a chunk in the batch that was decoded for
+ * it: files that were put together are read together. Whatever fails is left out. */
+void rafsi_batch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      struct blob_source *at, const struct rafsi_buffer *batch);
+struct rafsi_cache_key rafsi_chunk_key(const struct rafsi_chunk *chunk);
 /* RAFS_E_UNSUPPORTED with the kind's name if the blob is of one that is not read yet. */
 int rafsi_blob_readable(const struct rafsi_tree *tree, uint32_t blob, rafs_error *err);
 

@@ -77,7 +77,8 @@ struct rafsi_tree_ops {
     /* Inode by number. RAFS_E_BADARG: none of this image's. */
     int (*node)(const struct rafsi_tree *tree, uint64_t ino, struct rafsi_node *out,
                 rafs_error *err);
-    /* Name in a directory; never "." or "..". RAFS_E_NOENT without touching err's text. */
+    /* Name in a directory; never "." or "..". RAFS_E_NOENT without touching err's text.
+     */
     int (*lookup)(const struct rafsi_tree *tree, const struct rafsi_node *dir,
                   const char *name, size_t len, uint64_t *ino, rafs_error *err);
     /* Directory that a directory says it lies in; the root's is the root. */
@@ -128,7 +129,8 @@ int rafsi_tree_open(const struct rafsi_env *env, struct rafsi_source *source,
                     const rafs_limits *limits, struct rafsi_tree **out, rafs_error *err);
 void rafsi_tree_close(struct rafsi_tree *tree);
 
-/* v5_tree.c, v6_tree.c: the same, once the version is known; source not taken on failure. */
+/* v5_tree.c, v6_tree.c: the same, once the version is known; source not taken on failure.
+ */
 int rafsi_v5_open(const struct rafsi_env *env, struct rafsi_source *source,
                   const rafs_limits *limits, struct rafsi_tree **out, rafs_error *err);
 int rafsi_v6_open(const struct rafsi_env *env, struct rafsi_source *source,
@@ -139,6 +141,12 @@ int rafsi_v6_open(const struct rafsi_env *env, struct rafsi_source *source,
 uint64_t rafsi_v6_chunk_count(const struct rafsi_tree *tree);
 int rafsi_v6_chunk_at(const struct rafsi_tree *tree, uint64_t i, struct chunk_record *out,
                       rafs_error *err);
+/* The record of a chunk by its blob and number; RAFS_E_NOENT if the table has none. */
+int rafsi_v6_chunk_of(const struct rafsi_tree *tree, uint32_t blob, uint32_t chunk,
+                      struct chunk_record *out, rafs_error *err);
+/* The number of a chunk's record, if it has one. */
+int rafsi_v6_chunk_find(const struct rafsi_tree *tree, uint32_t blob, uint32_t chunk,
+                        bool *found, uint64_t *number, rafs_error *err);
 
 /* tree.c: the operations with the checks that both versions share, and "bootstrap" as the
  * object of errors without one. */
@@ -175,8 +183,8 @@ int rafsi_tree_resolve(const struct rafsi_tree *tree, const char *path, uint32_t
  * the one it was found in, and the number of names is bounded by tree->entries_max, so
  * that neither a loop nor a directory with two names makes a walk without end. */
 struct rafsi_walk;
-int rafsi_walk_new(const struct rafsi_tree *tree, const char *path, struct rafsi_walk **out,
-                   rafs_error *err);
+int rafsi_walk_new(const struct rafsi_tree *tree, const char *path,
+                   struct rafsi_walk **out, rafs_error *err);
 int rafsi_walk_step(struct rafsi_walk *walk, const rafs_walk_entry **entry,
                     rafs_error *err);
 void rafsi_walk_prune(struct rafsi_walk *walk);
@@ -189,8 +197,8 @@ int rafsi_tree_path(const struct rafsi_tree *tree, uint64_t ino, char *buf, size
 /*
  * check.c: metadata invariants of a whole tree. Calls `finding` for each problem and goes
  * on; calls `file` for each regular file once (hard links too: once), so that its chunks
- * can be looked at; calls `tick` now and then (inodes so far), which may stop the check by
- * returning a code other than RAFS_OK.
+ * can be looked at; calls `tick` now and then (inodes so far), which may stop the check
+ * by returning a code other than RAFS_OK.
  */
 struct rafsi_tree_visitor {
     void *user;

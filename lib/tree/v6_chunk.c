@@ -104,6 +104,24 @@ int rafsi_v6_chunk_at(const struct rafsi_tree *tree, uint64_t i, struct chunk_re
     return rc;
 }
 
+int rafsi_v6_chunk_find(const struct rafsi_tree *tree, uint32_t blob, uint32_t chunk,
+                        bool *found, uint64_t *number, rafs_error *err)
+{
+    return rafsi_v6_find(v6_tree_of(tree), blob, chunk, found, number, err);
+}
+
+int rafsi_v6_chunk_of(const struct rafsi_tree *tree, uint32_t blob, uint32_t chunk,
+                      struct chunk_record *out, rafs_error *err)
+{
+    uint64_t number = 0;
+    bool found = false;
+    int rc = rafsi_v6_find(v6_tree_of(tree), blob, chunk, &found, &number, err);
+
+    if (rc < 0)
+        return rc;
+    return found ? rafsi_v6_chunk_at(tree, number, out, err) : RAFS_E_NOENT;
+}
+
 static int read_addr(const struct rafsi_tree *tree, uint64_t at,
                      struct v6_chunk_addr *addr, rafs_error *err)
 {
