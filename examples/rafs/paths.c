@@ -8,6 +8,13 @@
 #include <sys/stat.h>
 #include <time.h>
 
+int blame_image(rafs_error *err)
+{
+    if (exit_code_of(err->code) == EXIT_NO_PATH)
+        err->code = RAFS_E_CORRUPT;
+    return err->code;
+}
+
 char *join_path(const char *dir, const char *name, size_t name_len)
 {
     size_t dir_len = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
@@ -63,8 +70,10 @@ static char *path_of_directory(struct command *c, uint64_t ino, rafs_error *err)
         if (rc == RAFS_OK)
             return path;
         free(path);
-        if (rc != RAFS_E_RANGE || len < room)
+        if (rc != RAFS_E_RANGE || len < room) {
+            blame_image(err);
             return NULL;
+        }
         room = len + 1;
     }
 }
@@ -79,9 +88,12 @@ bool find_start(struct command *c, const char *given, bool follow, uint64_t *ino
     /* "link/" asks for the directory, as everywhere */
     if (follow || (len > 0 && given[len - 1] == '/'))
         flags = 0;
-    if (rafs_image_resolve(c->image, given, flags, ino, err) < 0 ||
-        rafs_image_get_attr(c->image, *ino, attr, err) < 0)
+    if (rafs_image_resolve(c->image, given, flags, ino, err) < 0)
         return false;
+    if (rafs_image_get_attr(c->image, *ino, attr, err) < 0) {
+        blame_image(err);
+        return false;
+    }
     if (S_ISDIR(attr->mode)) {
         found = path_of_directory(c, *ino, err);
     } else {

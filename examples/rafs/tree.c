@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /*
  * A directory being read. Its children come in order of their names; the content of a
@@ -224,7 +225,7 @@ static int begin(struct tree_walk *walk, struct tree_entry *entry, rafs_error *e
     fill_entry(walk, entry);
     entry->ino = walk->start_ino;
     rc = rafs_image_get_attr(walk->image, entry->ino, &entry->attr, err);
-    if (rc == RAFS_OK && (entry->attr.mode & 0170000) == 0040000)
+    if (rc == RAFS_OK && S_ISDIR(entry->attr.mode))
         rc = push_level(walk, entry->ino, walk->start_len, err);
     return rc < 0 ? -1 : 1;
 }
@@ -246,12 +247,15 @@ static int give_next(struct tree_walk *walk, struct level *level,
     int rc = set_path(walk, level, level->next_name, strlen(level->next_name), err);
 
     level->has_next = false;
-    if (rc == RAFS_OK && (level->next_type & 0170000) == 0040000)
-        rc = add_waiting(level, err);
     fill_entry(walk, entry);
     entry->ino = level->next_ino;
     if (rc == RAFS_OK)
         rc = rafs_image_get_attr(walk->image, entry->ino, &entry->attr, err);
+    if (rc == RAFS_OK && (entry->attr.mode & S_IFMT) != (level->next_type & S_IFMT))
+        rc = rafs_error_set(err, RAFS_E_CORRUPT, 0, NULL,
+                            "the directory and the inode disagree about its type");
+    else if (rc == RAFS_OK && S_ISDIR(entry->attr.mode))
+        rc = add_waiting(level, err);
     return rc < 0 ? -1 : 1;
 }
 
@@ -265,7 +269,7 @@ static int stop_flood(struct tree_walk *walk, struct tree_entry *entry, rafs_err
     return -1;
 }
 
-int tree_next(struct tree_walk *walk, struct tree_entry *entry, rafs_error *err)
+static int next(struct tree_walk *walk, struct tree_entry *entry, rafs_error *err)
 {
     if (!walk->begun)
         return begin(walk, entry, err);
@@ -295,4 +299,13 @@ int tree_next(struct tree_walk *walk, struct tree_entry *entry, rafs_error *err)
         return give_next(walk, level, entry, err);
     }
     return 0;
+}
+
+int tree_next(struct tree_walk *walk, struct tree_entry *entry, rafs_error *err)
+{
+    int got = next(walk, entry, err);
+
+    if (got < 0)
+        blame_image(err);
+    return got;
 }

@@ -40,6 +40,10 @@ void tree_close(struct tree_walk *walk);
 bool find_start(struct command *c, const char *given, bool follow, uint64_t *ino,
                 char **path, rafs_attr *attr, rafs_error *err);
 
+/* For errors about a name or inode that the image itself gave, not the user: what would
+ * be "no such path" is a broken image then. Gives the code. */
+int blame_image(rafs_error *err);
+
 /* dir + "/" + name, to free(); NULL: no memory. */
 char *join_path(const char *dir, const char *name, size_t name_len);
 
