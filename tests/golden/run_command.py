@@ -18,6 +18,7 @@ import pty
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -428,6 +429,44 @@ def ranges():
                None if good and at == size else shown(run))
 
 
+def redirect(image, victim, target, out):
+    """A copy of a v6 bootstrap in which the entry of one path names another inode."""
+    def ino(path):
+        return json.loads(rafs("stat", "--json", image, path).stdout)["ino"]
+    with open(image, "rb") as f:
+        data = bytearray(f.read())
+    old, new = struct.pack("<Q", ino(victim)), struct.pack("<Q", ino(target))
+    at, changed = data.find(old), 0
+    while at >= 0:
+        # A directory entry: u64 inode, u16 offset of the name, u8 type, u8 zero. "."
+        # of the victim itself is one too, and may change as well.
+        name, kind, zero = struct.unpack_from("<HBB", data, at + 8)
+        if 12 <= name < 4096 and kind in (1, 2) and zero == 0:
+            data[at:at + 8] = new
+            changed += 1
+        at = data.find(old, at + 1)
+    with open(out, "wb") as f:
+        f.write(data)
+    return changed
+
+
+def hostile(tmp):
+    """What the image itself broke is corrupt (1), not a path that the user mistook (6)."""
+    image = os.path.join(tmp, "hostile.boot")
+    for victim, target in (("/deep/a", "/deep"), ("/deep/a", "/"),
+                           ("/deep/a", "/deep/a/leaf"), ("/data/one", "/data")):
+        name = "%s as %s: " % (target, victim)
+        if not redirect(ZSTD, victim, target, image):
+            report(name + "made", "no entry found")
+            continue
+        for args in (["ls", "-R"], ["ls", "-R", "--json"], ["find"],
+                     ["check", "--metadata-only"]):
+            run = rafs(*args, image)
+            good = run.returncode == 1 and b"/special/sock" in run.stdout or \
+                args[0] == "check" and run.returncode == 1
+            report(name + " ".join(args), None if good else shown(run))
+
+
 def unsupported():
     image = os.path.join(TESTDATA, "golden", "v6-encrypted", "image.boot")
     if not os.path.exists(image):
@@ -455,6 +494,7 @@ def main():
         names()
         listings()
         ranges()
+        hostile(tmp)
         unsupported()
     print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
     return 1 if counts["failed"] else 0
