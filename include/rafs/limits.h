@@ -36,8 +36,8 @@ typedef struct rafs_limits {
     /** Pages of a bootstrap file kept in memory. Default 4 MiB. A smaller one is slower.
      */
     uint64_t metadata_cache_bytes;
-    /** Largest bootstrap that is kept whole in memory because it is stored compressed
-     *  inside a blob. Default 40 MiB. */
+    /** Memory for a bootstrap that is stored compressed inside a blob, its compressed
+     * form included. Default 56 MiB. */
     uint64_t inlined_bootstrap_bytes;
     /** v6: memory for the map from chunk numbers to digests, 4 bytes a chunk, made when
      *  file content is first read. Default 32 MiB (8 million chunks). */
