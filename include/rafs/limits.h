@@ -39,8 +39,8 @@ typedef struct rafs_limits {
     /** Memory for a bootstrap that is stored compressed inside a blob, its compressed
      * form included. Default 56 MiB. */
     uint64_t inlined_bootstrap_bytes;
-    /** v6: memory for the map from chunk numbers to digests, 4 bytes a chunk, made when
-     *  file content is first read. Default 32 MiB (8 million chunks). */
+    /** v6: memory for the map from chunk numbers to digests, 8 bytes a chunk, made when
+     *  file content is first read. Default 32 MiB (4 million chunks). */
     uint64_t chunk_index_bytes;
     /** v6 with batches: largest compression information array of one blob, in memory.
      *  Default 16 MiB (700,000 chunks). */
