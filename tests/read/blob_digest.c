@@ -6,6 +6,7 @@
 
 #include "golden.h"
 #include "rafs/rafs.h"
+#include "watch.h"
 
 /* Positions in the bootstrap of v6-toc-apart; of the one blob's record they are counted
  * from its start. Source: bootstrap-v6.md, 3 and 5. */
@@ -362,6 +363,49 @@ START_TEST(more_digests_than_the_limit_allows_are_refused_by_its_name)
 }
 END_TEST
 
+/* Read /noise with the n-th allocation failing; false when none was left to fail. */
+static bool survives_allocation(struct watch *watch, size_t n)
+{
+    rafs_open_options options = RAFS_OPEN_OPTIONS_INIT;
+    rafs_backend *backend = NULL;
+    rafs_image *image = NULL;
+    uint8_t buf[FILE_MAX];
+    size_t nread = 0;
+    uint64_t ino;
+    int rc;
+
+    watch_fail_at(watch, n);
+    rc = rafs_backend_new_memory(NULL, blob, blob_len, &watch->env, &backend, NULL);
+    options.backends = &backend;
+    options.backend_count = 1;
+    options.env = &watch->env;
+    if (rc == RAFS_OK)
+        rc = rafs_image_open_memory(boot, boot_len, &options, &image, NULL, NULL);
+    if (rc == RAFS_OK)
+        rc = rafs_image_resolve(image, paths[0], 0, &ino, NULL);
+    if (rc == RAFS_OK)
+        rc = rafs_image_read(image, ino, 0, FILE_MAX, buf, &nread, NULL, NULL);
+    ck_assert(rc == RAFS_OK || rc == RAFS_E_NOMEM);
+    if (rc == RAFS_OK)
+        ck_assert_mem_eq(buf, content[0], sizes[0]);
+    rafs_image_close(image);
+    rafs_backend_free(backend);
+    ck_assert_uint_eq(atomic_load(&watch->live), 0);
+    return atomic_load(&watch->failed);
+}
+
+START_TEST(every_allocation_may_fail)
+{
+    struct watch watch;
+    size_t n = 0;
+
+    watch_init(&watch);
+    while (survives_allocation(&watch, n))
+        n++;
+    ck_assert_uint_gt(n, 10);
+}
+END_TEST
+
 START_TEST(without_a_source_the_error_is_the_sources)
 {
     struct outcome outcome = read_all(NULL, NULL);
@@ -394,6 +438,7 @@ int main(void)
     tcase_add_loop_test(tests, a_source_that_lies_is_made_up_for_by_the_next, 0,
                         sizeof(lies) / sizeof(lies[0]));
     tcase_add_test(tests, more_digests_than_the_limit_allows_are_refused_by_its_name);
+    tcase_add_test(tests, every_allocation_may_fail);
     tcase_add_test(tests, without_a_source_the_error_is_the_sources);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_ENV);
