@@ -29,8 +29,7 @@ void rafsi_free(const struct rafsi_env *env, void *ptr);          /* NULL is fin
 char *rafsi_strdup(const struct rafsi_env *env, const char *text);
 uint64_t rafsi_now_ns(const struct rafsi_env *env);
 
-__attribute__((format(printf, 3, 4))) void rafsi_log(const struct rafsi_env *env,
-                                                     uint32_t level, const char *format,
-                                                     ...);
+__attribute__((format(printf, 3, 4))) void
+rafsi_log(const struct rafsi_env *env, uint32_t level, const char *format, ...);
 
 #endif

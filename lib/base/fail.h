@@ -11,8 +11,8 @@ struct cursor;
 
 /*
  * Reporting an error. All return the code they are given, so that a caller can write
- * `return rafsi_fail(...)`. err may be NULL everywhere. The POSIX number that fits the code
- * is filled in; rafsi_fail_os() gives another one.
+ * `return rafsi_fail(...)`. err may be NULL everywhere. The POSIX number that fits the
+ * code is filled in; rafsi_fail_os() gives another one.
  */
 
 __attribute__((format(printf, 5, 6))) int rafsi_fail(rafs_error *err, int code,
@@ -20,11 +20,9 @@ __attribute__((format(printf, 5, 6))) int rafsi_fail(rafs_error *err, int code,
                                                      const char *format, ...);
 
 /* With the position where it was seen. */
-__attribute__((format(printf, 6, 7))) int rafsi_fail_at(rafs_error *err, int code,
-                                                        uint32_t stage,
-                                                        const char *object,
-                                                        uint64_t offset,
-                                                        const char *format, ...);
+__attribute__((format(printf, 6, 7))) int
+rafsi_fail_at(rafs_error *err, int code, uint32_t stage, const char *object,
+              uint64_t offset, const char *format, ...);
 
 /* Malformed bytes at a cursor or a position in them: stage METADATA, and no object, which
  * the caller who knows where the bytes come from adds with rafsi_fail_object(). */

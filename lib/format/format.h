@@ -3,9 +3,10 @@
 #define RAFSI_FORMAT_H
 
 /*
- * The door of format: bytes to plain C structs. Pure functions: no heap, no I/O, no state.
- * Each decoder gets exactly the bytes of its structure in a span, whose origin is their
- * position in the bootstrap or blob, and checks all that can be told from them alone.
+ * The door of format: bytes to plain C structs. Pure functions: no heap, no I/O, no
+ * state. Each decoder gets exactly the bytes of its structure in a span, whose origin is
+ * their position in the bootstrap or blob, and checks all that can be told from them
+ * alone.
  */
 
 #include <stdbool.h>
