@@ -196,6 +196,7 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
 
     if (rc < 0)
         return rc;
+    rc = worst; /* without a source nobody is asked */
     for (size_t i = 0; i < count; i++) {
         rafs_error local = RAFS_ERROR_INIT;
 
