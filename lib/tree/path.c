@@ -38,10 +38,11 @@ static int put_front(struct backwards *text, const char *name, size_t len,
     return RAFS_OK;
 }
 
-/* A directory's name, found among the entries of the one that it says it lies in. */
+/* A directory's name, found among the entries of the one that it says it lies in. *left:
+ * entries that may still be looked at on the whole way up. */
 static int scan(const struct rafsi_tree *tree, const struct rafsi_node *node,
-                uint64_t *dir, struct rafsi_name *out, const rafs_call *call,
-                rafs_error *err)
+                uint64_t *dir, struct rafsi_name *out, uint64_t *left,
+                const rafs_call *call, rafs_error *err)
 {
     struct rafsi_node holder;
     uint64_t offset = 0;
@@ -56,8 +57,9 @@ static int scan(const struct rafsi_tree *tree, const struct rafsi_node *node,
             rc = rafsi_call_check(&tree->env, call, RAFS_STAGE_LOOKUP, err);
         if (rc == RAFS_OK)
             rc = tree->ops->entry(tree, &holder, offset, out, &end, err);
-        if (rc < 0 || end || i > tree->entries_max)
+        if (rc < 0 || end || *left == 0)
             break;
+        --*left;
         if (out->ino == node->attr.ino) {
             *dir = parent;
             return RAFS_OK;
@@ -76,6 +78,9 @@ static int climb(const struct rafsi_tree *tree, const struct rafsi_node *from,
 {
     struct rafsi_node node = *from;
     struct rafsi_name name;
+    /* Each name lies in one directory, so no way up meets more than there are: one that
+     * goes round in a circle of long directories must not take long. */
+    uint64_t left = tree->entries_max;
     uint64_t dir;
 
     for (uint32_t depth = 0; node.attr.ino != tree->super.root; depth++) {
@@ -87,7 +92,7 @@ static int climb(const struct rafsi_tree *tree, const struct rafsi_node *from,
         if (rc == RAFS_OK && tree->ops->where)
             rc = tree->ops->where(tree, &node, &dir, &name, err);
         else if (rc == RAFS_OK)
-            rc = scan(tree, &node, &dir, &name, call, err);
+            rc = scan(tree, &node, &dir, &name, &left, call, err);
         if (rc == RAFS_OK)
             rc = put_front(text, name.name, name.len, err);
         if (rc == RAFS_OK)
