@@ -155,9 +155,11 @@ static int fetch_section(struct rafsi_reader *reader, uint32_t blob,
 
 int rafsi_blob_section(struct rafsi_reader *reader, uint32_t blob,
                        const struct blob_source *at, const struct toc_entry *entry,
-                       uint64_t limit, const rafs_call *call, uint8_t **out,
-                       rafs_error *err)
+                       const rafs_call *call, uint8_t **out, rafs_error *err)
 {
+    const rafs_limits *limits = &reader->tree->limits;
+    bool boot = strcmp(entry->name, SECTION_BOOT) == 0;
+    uint64_t limit = boot ? limits->inlined_bootstrap_bytes : limits->blob_meta_bytes;
     uint8_t digest[RAFSI_DIGEST_BYTES];
     size_t size = (size_t)entry->uncompressed_size;
     uint8_t *bytes;
@@ -165,8 +167,9 @@ int rafsi_blob_section(struct rafsi_reader *reader, uint32_t blob,
 
     if (entry->uncompressed_size > limit || entry->stored_size > limit)
         return rafsi_fail_at(err, RAFS_E_LIMIT, RAFS_STAGE_METADATA, NULL, entry->at,
-                             "section %s of %llu bytes; rafs_limits allows %llu",
+                             "section %s of %llu bytes; %s in rafs_limits allows %llu",
                              entry->name, (unsigned long long)entry->uncompressed_size,
+                             boot ? "inlined_bootstrap_bytes" : "blob_meta_bytes",
                              (unsigned long long)limit);
     bytes = rafsi_alloc(&reader->env, size ? size : 1);
     if (!bytes)
@@ -211,7 +214,6 @@ static int load_digests(struct rafsi_reader *reader, uint32_t blob, size_t sourc
                         const rafs_call *call, uint8_t **out, rafs_error *err)
 {
     const struct blob_record *record = &reader->tree->blobs[blob];
-    uint64_t limit = reader->tree->limits.blob_meta_bytes;
     struct blob_source *at;
     struct blob_toc toc = {0};
     struct toc_entry entry;
@@ -227,7 +229,7 @@ static int load_digests(struct rafsi_reader *reader, uint32_t blob, size_t sourc
     if (rc == RAFS_OK)
         rc = rafsi_blob_digests_entry(record, &toc, &entry, err);
     if (rc == RAFS_OK)
-        rc = rafsi_blob_section(reader, blob, at, &entry, limit, call, out, err);
+        rc = rafsi_blob_section(reader, blob, at, &entry, call, out, err);
     rafsi_blob_toc_drop(reader, &toc);
     return rc;
 }

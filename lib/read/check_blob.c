@@ -31,14 +31,6 @@ tell(const struct blob_check *check, rafs_error *finding, const char *format, ..
     check->finding(check->user, finding);
 }
 
-static uint64_t limit_of(const struct blob_check *check, const char *section)
-{
-    const rafs_limits *limits = &check->reader->tree->limits;
-
-    return strcmp(section, SECTION_BOOT) == 0 ? limits->inlined_bootstrap_bytes
-                                              : limits->blob_meta_bytes;
-}
-
 /* One section against its digest in the TOC. *bytes is NULL if there is no such section,
  * or a wrong one. */
 static int check_section(const struct blob_check *check, const struct blob_toc *toc,
@@ -52,7 +44,7 @@ static int check_section(const struct blob_check *check, const struct blob_toc *
     *bytes = NULL;
     if (rc == RAFS_OK && found)
         rc = rafsi_blob_section(check->reader, check->blob, check->at, entry,
-                                limit_of(check, name), check->call, bytes, &local);
+                                check->call, bytes, &local);
     if (rc == RAFS_OK)
         return rc;
     if (is_finding(rc)) {

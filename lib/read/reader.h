@@ -102,8 +102,7 @@ void rafsi_blob_toc_drop(struct rafsi_reader *reader, struct blob_toc *toc);
  * by rafsi_free(). */
 int rafsi_blob_section(struct rafsi_reader *reader, uint32_t blob,
                        const struct blob_source *at, const struct toc_entry *entry,
-                       uint64_t limit, const rafs_call *call, uint8_t **out,
-                       rafs_error *err);
+                       const rafs_call *call, uint8_t **out, rafs_error *err);
 /* The entry of the digests of all chunks, of the size that the chunks need. */
 int rafsi_blob_digests_entry(const struct blob_record *record, const struct blob_toc *toc,
                              struct toc_entry *out, rafs_error *err);

@@ -358,7 +358,7 @@ START_TEST(more_digests_than_the_limit_allows_are_refused_by_its_name)
 
     ck_assert_int_eq(open_over(boot, blob, NULL, &limits, &opened), RAFS_OK);
     ck_assert_int_eq(read_file(&opened, 0, buf, &nread, &err), RAFS_E_LIMIT);
-    ck_assert_ptr_nonnull(strstr(err.text, "rafs_limits"));
+    ck_assert_ptr_nonnull(strstr(err.text, "blob_meta_bytes"));
     close_over(&opened);
 }
 END_TEST
