@@ -11,6 +11,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,24 @@ def command_works_where_it_was_put(prefix):
              "info", os.path.join(IMAGE, "image.boot"), env=env)
 
 
+def readme_example(prefix, tmp):
+    """The program in README.md compiles as it stands there, and prints hello.txt."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
+        blocks = re.findall(r"^```c\n(.*?)^```", f.read(), re.M | re.S)
+    programs = [block for block in blocks if "int main(" in block]
+    if not report.check("README.md holds a C program", programs, f"{len(blocks)} blocks of C"):
+        return
+    source, program = os.path.join(tmp, "readme.c"), os.path.join(tmp, "readme")
+    with open(source, "w", encoding="utf-8") as f:
+        f.write(programs[0])
+    succeeds("README.md's C program compiles", "gcc", "-std=c99", *STRICT, "-I",
+             os.path.join(prefix, "include"), source, "-L", libdir(prefix), "-lrafs",
+             "-o", program)
+    ran = run(program, cwd=ROOT, env=dict(os.environ, LD_LIBRARY_PATH=libdir(prefix)))
+    report.check("README.md's C program prints the file", ran.returncode == 0
+                 and ran.stdout.startswith(b"Hello."), said(ran))
+
+
 def staged(build, tmp):
     """DESTDIR is where a package is put together, and must not be written into files."""
     dest = os.path.join(tmp, "dest")
@@ -200,6 +219,7 @@ def main():
         by_pkg_config("as installed", prefix, tmp, wanted)
         by_cmake(prefix, tmp, wanted)
         from_cpp(prefix, tmp)
+        readme_example(prefix, tmp)
         command_works_where_it_was_put(prefix)
         staged(build, tmp)
         moved = os.path.join(tmp, "moved")
