@@ -43,8 +43,8 @@ static int check_section(const struct blob_check *check, const struct blob_toc *
 
     *bytes = NULL;
     if (rc == RAFS_OK && found)
-        rc = rafsi_blob_section(check->reader, check->blob, check->at, entry,
-                                check->call, bytes, &local);
+        rc = rafsi_blob_section(check->reader, check->blob, check->at, entry, check->call,
+                                bytes, &local);
     if (rc == RAFS_OK)
         return rc;
     if (is_finding(rc)) {
