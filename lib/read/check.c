@@ -188,14 +188,19 @@ static bool readable(const struct checker *checker, uint32_t blob)
            rafsi_blob_readable(checker->reader->tree, blob, NULL) == RAFS_OK;
 }
 
+/* A file of many chunks is looked at with an eye on the clock; one whose map is broken
+ * all over is given up: a sparse file of 2^62 bytes could be broken at each of them. */
+enum { CHUNKS_PER_TICK = 4096, BROKEN_MAX = 64 };
+
 static int check_file(void *user, const struct rafsi_node *file, const char *path,
                       rafs_error *err)
 {
     struct checker *checker = user;
     bool blobs = !(checker->options->flags & RAFS_CHECK_METADATA_ONLY);
     uint64_t offset = 0;
+    uint64_t broken = 0;
 
-    while (offset < file->attr.size) {
+    for (uint64_t i = 1; offset < file->attr.size && broken < BROKEN_MAX; i++) {
         rafs_error local = RAFS_ERROR_INIT;
         struct rafsi_chunk chunk;
         int rc = rafsi_tree_chunk(checker->reader->tree, file, offset, &chunk, &local);
@@ -213,10 +218,13 @@ static int check_file(void *user, const struct rafsi_node *file, const char *pat
             local.object[0] = '\0';
             rafsi_fail_object(&local, rc, "chunk map of %s", path);
             report(checker, &local);
+            broken++;
             offset += checker->reader->tree->super.chunk_size;
             continue;
         }
-        if (blobs && !chunk.hole && readable(checker, chunk.record.blob))
+        if (i % CHUNKS_PER_TICK == 0)
+            rc = tick(checker, checker->result->inodes, err);
+        if (rc == RAFS_OK && blobs && !chunk.hole && readable(checker, chunk.record.blob))
             rc = check_chunk(checker, &chunk, path, err);
         if (rc < 0)
             return rc;

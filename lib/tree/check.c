@@ -21,7 +21,8 @@ struct check {
     uint64_t names;  /* paths, the root included */
     uint64_t inodes; /* of them different ones */
     uint64_t chunks;
-    bool broken; /* names were lost: counts of them prove nothing */
+    uint64_t claimed; /* bytes of the bootstrap that the inodes seen have to themselves */
+    bool broken;      /* names were lost: counts of them prove nothing */
 };
 
 /* Failures that end the check; all others are what it looks for. */
@@ -177,6 +178,43 @@ static int check_node(struct check *check, const struct rafsi_node *node,
     return report(check, rc, &found, node->attr.ino, path);
 }
 
+/* Bytes of the bootstrap that belong to this inode alone. They lie within it. */
+static uint64_t claim(const struct rafsi_tree *tree, const struct rafsi_node *node)
+{
+    uint64_t size = node->attr.size;
+    uint64_t bytes;
+
+    if (tree->super.version == 5)
+        return node->v5.end - node->at +
+               (S_ISDIR(node->attr.mode) ? 4 * (uint64_t)node->v5.child_count : 0);
+    bytes = node->v6.bytes + (uint64_t)node->v6.xattr_bytes;
+    if (S_ISREG(node->attr.mode))
+        bytes += V6_CHUNK_ADDR_BYTES *
+                 (size / tree->super.chunk_size + (size % tree->super.chunk_size != 0));
+    else if (S_ISDIR(node->attr.mode) || S_ISLNK(node->attr.mode))
+        bytes += size;
+    return bytes;
+}
+
+/* Many inodes that share one long part would take the square of the time. So what they
+ * have together is held against the bootstrap's length, and once it is too much, no more
+ * parts are looked at. */
+static bool overlaps(struct check *check, const struct rafsi_node *node,
+                     rafs_error *found)
+{
+    uint64_t room = rafsi_source_size(check->tree->source);
+
+    if (check->claimed <= room)
+        check->claimed += claim(check->tree, node);
+    else
+        return true;
+    if (check->claimed > room)
+        rafsi_corrupt(found, node->at,
+                      "parts of inodes overlap: together they are longer than the "
+                      "bootstrap; the parts of this and further ones are not checked");
+    return check->claimed > room;
+}
+
 /* A name. What it stands for is looked at the first time only. */
 static int visit(struct check *check, const struct rafsi_node *node, const char *path)
 {
@@ -203,6 +241,9 @@ static int visit(struct check *check, const struct rafsi_node *node, const char 
     if (!first)
         return RAFS_OK;
     check->inodes++;
+    found.code = RAFS_OK;
+    if (overlaps(check, node, &found))
+        return report(check, found.code, &found, node->attr.ino, path);
     return check_node(check, node, path);
 }
 
