@@ -4,33 +4,79 @@
 
 #include "tree/v5_tree.h"
 
-/* Position of the record that an index stands for; 1 is the first. */
+/* What is looked at in one go: nearly always an inode with its name and the size of its
+ * attributes. A further look may cost a system call and the check of a block. */
+#define HEAD_BYTES 256
+#define PAGE 4096 /* blocks of a source begin at multiples of this */
+
+struct head {
+    uint8_t scratch[HEAD_BYTES];
+    const uint8_t *bytes;
+    size_t len;
+    uint64_t at;
+};
+
+/* Position of the record that an entry of the inode table names. */
+static int decode_entry(const struct v5_tree *v5, struct span entry, uint64_t *at,
+                        rafs_error *err)
+{
+    struct cursor c = cursor_of(entry);
+
+    *at = (uint64_t)take_u32(&c) << 3;
+    if (*at < V5_SUPER_BYTES ||
+        !rafsi_within(*at, V5_INODE_BYTES, rafsi_source_size(v5->tree.source)))
+        return rafsi_corrupt(err, entry.origin,
+                             "the inode table leads to %llu, outside the records",
+                             (unsigned long long)*at);
+    return RAFS_OK;
+}
+
 static int record_at(const struct v5_tree *v5, uint32_t index, uint64_t *at,
                      rafs_error *err)
 {
     uint64_t entry = v5->super.inode_table + (uint64_t)(index - 1) * 4;
-    uint64_t size = rafsi_source_size(v5->tree.source);
     uint8_t scratch[4];
     const uint8_t *bytes;
-    struct cursor c;
     int rc =
         rafsi_source_view(v5->tree.source, entry, sizeof(scratch), scratch, &bytes, err);
 
     if (rc < 0)
         return rc;
-    c = cursor_of((struct span){bytes, sizeof(scratch), entry});
-    *at = (uint64_t)take_u32(&c) << 3;
-    if (*at < V5_SUPER_BYTES || !rafsi_within(*at, V5_INODE_BYTES, size))
-        return rafsi_corrupt(err, entry, "inode %u lies at %llu, outside the file", index,
-                             (unsigned long long)*at);
-    return RAFS_OK;
+    return decode_entry(v5, (struct span){bytes, sizeof(scratch), entry}, at, err);
+}
+
+/* At least the inode. Not over the end of a block, where that can be helped: bytes from
+ * two of them have to be copied together. */
+static int view_head(const struct v5_tree *v5, uint64_t at, struct head *head,
+                     rafs_error *err)
+{
+    uint64_t len = rafsi_min(HEAD_BYTES, rafsi_source_size(v5->tree.source) - at);
+    uint64_t left = PAGE - at % PAGE;
+
+    if (left >= V5_INODE_BYTES)
+        len = rafsi_min(len, left);
+    head->at = at;
+    head->len = (size_t)len;
+    return rafsi_source_view(v5->tree.source, at, head->len, head->scratch, &head->bytes,
+                             err);
+}
+
+/* Bytes of a record: those of its head if they are there. */
+static int view_part(const struct v5_tree *v5, const struct head *head, uint64_t at,
+                     size_t len, void *scratch, const uint8_t **bytes, rafs_error *err)
+{
+    if (rafsi_within(at - head->at, len, head->len)) {
+        *bytes = head->bytes + (at - head->at);
+        return RAFS_OK;
+    }
+    return rafsi_source_view(v5->tree.source, at, len, scratch, bytes, err);
 }
 
 /* Bytes that the xattr table claims to have. */
-static int xattr_bytes(const struct v5_tree *v5, const struct v5_inode *inode,
-                       uint64_t at, uint64_t *out, rafs_error *err)
+static int xattr_bytes(const struct v5_tree *v5, const struct head *head,
+                       const struct v5_inode *inode, uint64_t *out, rafs_error *err)
 {
-    uint64_t tail = rafsi_v5_inode_tail(inode, at);
+    uint64_t tail = rafsi_v5_inode_tail(inode, head->at);
     uint8_t scratch[8];
     const uint8_t *bytes;
     struct cursor c;
@@ -39,7 +85,7 @@ static int xattr_bytes(const struct v5_tree *v5, const struct v5_inode *inode,
     *out = 0;
     if (!(inode->flags & V5_INODE_XATTR))
         return RAFS_OK;
-    rc = rafsi_source_view(v5->tree.source, tail, sizeof(scratch), scratch, &bytes, err);
+    rc = view_part(v5, head, tail, sizeof(scratch), scratch, &bytes, err);
     if (rc < 0)
         return rc;
     c = cursor_of((struct span){bytes, sizeof(scratch), tail});
@@ -47,48 +93,66 @@ static int xattr_bytes(const struct v5_tree *v5, const struct v5_inode *inode,
     return RAFS_OK;
 }
 
-int rafsi_v5_record(const struct v5_tree *v5, uint32_t index, struct v5_inode *inode,
-                    uint64_t *at, rafs_error *err)
+static int decode_record(const struct v5_tree *v5, uint32_t index, struct head *head,
+                         uint64_t at, struct v5_inode *inode, rafs_error *err)
 {
-    uint8_t scratch[V5_INODE_BYTES];
-    const uint8_t *bytes;
-    uint64_t xattrs;
-    int rc = record_at(v5, index, at, err);
+    uint64_t xattrs = 0;
+    int rc = view_head(v5, at, head, err);
 
     if (rc == RAFS_OK)
-        rc = rafsi_source_view(v5->tree.source, *at, sizeof(scratch), scratch, &bytes,
-                               err);
-    if (rc == RAFS_OK)
-        rc = rafsi_v5_inode((struct span){bytes, sizeof(scratch), *at}, &v5->super, inode,
+        rc = rafsi_v5_inode((struct span){head->bytes, head->len, at}, &v5->super, inode,
                             err);
     if (rc == RAFS_OK)
-        rc = xattr_bytes(v5, inode, *at, &xattrs, err);
+        rc = xattr_bytes(v5, head, inode, &xattrs, err);
     if (rc == RAFS_OK)
-        rc = rafsi_v5_inode_layout(inode, *at, xattrs, rafsi_source_size(v5->tree.source),
+        rc = rafsi_v5_inode_layout(inode, at, xattrs, rafsi_source_size(v5->tree.source),
                                    err);
     if (rc < 0)
         return rc;
     /* Only a link of a file that was numbered before may lie under another index. */
     if (inode->ino != index &&
         (inode->ino > index || S_ISDIR(inode->mode) || inode->nlink < 2))
-        return rafsi_corrupt(err, *at + 40, "inode %u calls itself %llu", index,
+        return rafsi_corrupt(err, at + 40, "inode %u calls itself %llu", index,
                              (unsigned long long)inode->ino);
+    return RAFS_OK;
+}
+
+int rafsi_v5_record(const struct v5_tree *v5, uint32_t index, struct v5_inode *inode,
+                    uint64_t *at, rafs_error *err)
+{
+    struct head head;
+    int rc = record_at(v5, index, at, err);
+
+    return rc < 0 ? rc : decode_record(v5, index, &head, *at, inode, err);
+}
+
+static int decode_child(const struct v5_tree *v5, uint32_t index, uint64_t at,
+                        struct v5_child *out, rafs_error *err)
+{
+    struct head head;
+    uint8_t scratch[RAFS_NAME_MAX];
+    const uint8_t *name;
+    int rc = decode_record(v5, index, &head, at, &out->inode, err);
+
+    if (rc == RAFS_OK)
+        rc = view_part(v5, &head, rafsi_v5_name_at(at), out->inode.name_size, scratch,
+                       &name, err);
+    if (rc < 0)
+        return rc;
+    memcpy(out->name, name, out->inode.name_size);
+    out->name[out->inode.name_size] = '\0';
+    out->index = index;
+    out->at = at;
     return RAFS_OK;
 }
 
 int rafsi_v5_child(const struct v5_tree *v5, uint32_t index, struct v5_child *out,
                    rafs_error *err)
 {
-    int rc = rafsi_v5_record(v5, index, &out->inode, &out->at, err);
+    uint64_t at;
+    int rc = record_at(v5, index, &at, err);
 
-    if (rc == RAFS_OK)
-        rc = rafsi_source_read(v5->tree.source, rafsi_v5_name_at(out->at),
-                               out->inode.name_size, out->name, err);
-    if (rc < 0)
-        return rc;
-    out->index = index;
-    out->name[out->inode.name_size] = '\0';
-    return RAFS_OK;
+    return rc < 0 ? rc : decode_child(v5, index, at, out, err);
 }
 
 static void fill_attr(const struct v5_tree *v5, const struct v5_inode *inode,
