@@ -19,9 +19,13 @@ static void supers(struct span bytes, uint32_t parameter)
     MUST(super.meta_at <= parameter && super.devices <= V6_BLOBS_MAX);
     if (rafsi_v6_ext_super(second, &super, parameter, &ext, NULL) != RAFS_OK)
         return;
-    MUST(ext.blobs_at + (uint64_t)super.devices * V6_BLOB_BYTES <= parameter);
-    MUST(ext.chunks_at + ext.chunk_count * CHUNK_RECORD_BYTES <= parameter);
-    MUST(ext.prefetch_at + (uint64_t)ext.prefetch_count * 4 <= parameter);
+    /* An empty table may claim to lie anywhere. */
+    MUST(super.devices == 0 ||
+         ext.blobs_at + (uint64_t)super.devices * V6_BLOB_BYTES <= parameter);
+    MUST(ext.chunk_count == 0 ||
+         ext.chunks_at + ext.chunk_count * CHUNK_RECORD_BYTES <= parameter);
+    MUST(ext.prefetch_count == 0 ||
+         ext.prefetch_at + (uint64_t)ext.prefetch_count * 4 <= parameter);
 }
 
 static void inode(struct span bytes)

@@ -46,11 +46,11 @@ class Corpus:
 
 def v5(corpus, variant):
     boot = corpus.boot(variant)
-    # Super block: s_inode_table_offset at 24, see lib/format/v5_super.c.
+    # Positions in the super block: see lib/format/v5_super.c.
     corpus.structure("v5_inode", f"super-{variant}", 0, len(boot), boot[:80])
-    blob_table = u64(boot, 40)
+    blob_table = u64(boot, 48)
     corpus.structure("v5_inode", f"blob-{variant}", 2, 0, boot[blob_table:blob_table + 80])
-    table = u64(boot, 24)
+    table = u64(boot, 32)
     for i in range(0, u32(boot, 56), 9):
         at = u32(boot, table + 4 * i) << 3
         corpus.structure("v5_inode", f"inode-{variant}-{i}", 1, at, boot[at:at + 128])

@@ -50,7 +50,7 @@ static uint8_t *some_file(struct bytes boot)
             (inode[FLAGS] & 4) == 0)
             return inode;
     }
-    NEED(!"a file with chunks");
+    need(false, "a file with chunks", __FILE__, __LINE__);
     return NULL;
 }
 
