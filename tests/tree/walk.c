@@ -25,16 +25,18 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *text,
     va_list args;
     int len;
 
+    /* A check that passes still writes to a file, which is too slow for each letter. */
     if (text->room - text->len < 512) {
         text->room = text->room * 2 + 1024;
         text->at = realloc(text->at, text->room);
-        ck_assert_ptr_nonnull(text->at);
+        if (!text->at)
+            ck_abort_msg("out of memory");
     }
     va_start(args, format);
     len = vsnprintf(text->at + text->len, text->room - text->len, format, args);
     va_end(args);
-    ck_assert_int_ge(len, 0);
-    ck_assert_uint_lt((size_t)len, text->room - text->len);
+    if (len < 0 || (size_t)len >= text->room - text->len)
+        ck_abort_msg("no room for %d bytes", len);
     text->len += (size_t)len;
 }
 
@@ -203,14 +205,17 @@ static char *expected_listing(const char *path)
     static const char key[] = "\"sha256\": \"";
     const size_t key_len = sizeof(key) - 1 + 64 + 3; /* with the digest and `", ` */
     char *text = malloc(bytes.len + 1);
-    char *at = text;
+    size_t len = 0;
 
     ck_assert_msg(bytes.at != NULL, "cannot read %s", path);
     ck_assert_ptr_nonnull(text);
-    memcpy(text, bytes.at, bytes.len);
-    text[bytes.len] = '\0';
-    while ((at = strstr(at, key)))
-        memmove(at, at + key_len, strlen(at + key_len) + 1);
+    for (size_t i = 0; i < bytes.len;) {
+        if (bytes.len - i >= key_len && memcmp(bytes.at + i, key, sizeof(key) - 1) == 0)
+            i += key_len;
+        else
+            text[len++] = (char)bytes.at[i++];
+    }
+    text[len] = '\0';
     free(bytes.at);
     return text;
 }
@@ -303,7 +308,7 @@ START_TEST(paths_and_inodes_lead_to_each_other)
                          RAFS_OK);
         ck_assert_uint_eq(ino, names[i].ino);
         free(names[i].path);
-        if (i % 8 != 0) /* in v6 each takes a search of the image */
+        if (i % 61 != 0) /* in v6 each takes a search of the image */
             continue;
         ck_assert_int_eq(
             rafsi_tree_path(opened.tree, ino, path, sizeof(path), &len, NULL, NULL),
