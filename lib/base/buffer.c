@@ -2,15 +2,25 @@
 #include "base/buffer.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
 
 #include "base/fail.h"
+
+/* Smaller ones are left to the allocator, which keeps their pages. Otherwise one file in
+ * ten would find that the many small ones between had pushed the large spares out. */
+enum { POOLED_MIN = 64 << 10 };
+
+/* Idle memory, whatever the size of chunks; one spare may be larger alone. */
+enum { IDLE_MAX = 8 << 20 };
 
 struct rafsi_pool {
     struct rafsi_env env;
     pthread_mutex_t lock;
     size_t spares; /* how many may lie idle */
     size_t idle;
-    struct rafsi_buffer *spare[];
+    size_t idle_bytes;
+    struct rafsi_buffer *spare[]; /* the oldest first */
 };
 
 int rafsi_pool_new(const struct rafsi_env *env, size_t spares, struct rafsi_pool **out,
@@ -47,22 +57,29 @@ void rafsi_pool_free(struct rafsi_pool *pool)
     rafsi_free(&pool->env, pool);
 }
 
-/* A spare that is large enough and not wastefully so: a cache of 4 KiB chunks must not
- * hold on to megabytes. */
+/* Take a spare out of the row. */
+static struct rafsi_buffer *remove_spare(struct rafsi_pool *pool, size_t i)
+{
+    struct rafsi_buffer *buffer = pool->spare[i];
+
+    pool->idle--;
+    pool->idle_bytes -= buffer->capacity;
+    memmove(&pool->spare[i], &pool->spare[i + 1],
+            (pool->idle - i) * sizeof(pool->spare[0]));
+    return buffer;
+}
+
+/* The newest spare that is large enough and not wastefully so: a cache of small chunks
+ * must not hold on to megabytes. */
 static struct rafsi_buffer *take_spare(struct rafsi_pool *pool, size_t len)
 {
     struct rafsi_buffer *buffer = NULL;
 
     pthread_mutex_lock(&pool->lock);
-    for (size_t i = pool->idle; i > 0; i--) {
-        struct rafsi_buffer *spare = pool->spare[i - 1];
-
-        if (spare->capacity < len || spare->capacity / 2 > len)
-            continue;
-        buffer = spare;
-        pool->spare[i - 1] = pool->spare[--pool->idle];
-        break;
-    }
+    for (size_t i = pool->idle; i > 0 && !buffer; i--)
+        if (pool->spare[i - 1]->capacity >= len &&
+            pool->spare[i - 1]->capacity / 2 <= len)
+            buffer = remove_spare(pool, i - 1);
     pthread_mutex_unlock(&pool->lock);
     return buffer;
 }
@@ -70,7 +87,7 @@ static struct rafsi_buffer *take_spare(struct rafsi_pool *pool, size_t len)
 int rafsi_pool_take(struct rafsi_pool *pool, size_t len, struct rafsi_buffer **out,
                     rafs_error *err)
 {
-    struct rafsi_buffer *buffer = take_spare(pool, len);
+    struct rafsi_buffer *buffer = len < POOLED_MIN ? NULL : take_spare(pool, len);
 
     if (!buffer) {
         buffer = rafsi_alloc(&pool->env, sizeof(*buffer));
@@ -89,26 +106,39 @@ int rafsi_pool_take(struct rafsi_pool *pool, size_t len, struct rafsi_buffer **o
     return RAFS_OK;
 }
 
+/* Make room in the row for a spare: the oldest go, as nobody may want their size any
+ * more. Returns one that has to be released, or NULL when there is room. */
+static struct rafsi_buffer *surplus(struct rafsi_pool *pool, size_t capacity)
+{
+    bool full = pool->idle == pool->spares ||
+                (pool->idle > 0 && pool->idle_bytes + capacity > IDLE_MAX);
+
+    return full ? remove_spare(pool, 0) : NULL;
+}
+
 void rafsi_buffer_free(struct rafsi_buffer *buffer)
 {
+    struct rafsi_buffer *old;
     struct rafsi_pool *pool;
-    struct rafsi_buffer *surplus = buffer;
 
     if (!buffer)
         return;
     pool = buffer->pool;
-    pthread_mutex_lock(&pool->lock);
-    if (pool->idle < pool->spares) {
-        pool->spare[pool->idle++] = buffer;
-        surplus = NULL;
-    } else if (pool->spares > 0) {
-        /* The oldest spare goes: it may be of a size that nobody wants any more. */
-        surplus = pool->spare[0];
-        pool->spare[0] = buffer;
+    if (buffer->capacity < POOLED_MIN || pool->spares == 0) {
+        release(&pool->env, buffer);
+        return;
     }
-    pthread_mutex_unlock(&pool->lock);
-    if (surplus)
-        release(&pool->env, surplus);
+    do {
+        pthread_mutex_lock(&pool->lock);
+        old = surplus(pool, buffer->capacity);
+        if (!old) {
+            pool->spare[pool->idle++] = buffer;
+            pool->idle_bytes += buffer->capacity;
+        }
+        pthread_mutex_unlock(&pool->lock);
+        if (old)
+            release(&pool->env, old);
+    } while (old);
 }
 
 const struct rafsi_env *rafsi_pool_env(const struct rafsi_pool *pool)

@@ -24,12 +24,12 @@ int rafsi_hashes_new(const struct rafsi_env *env, struct rafsi_hashes **out,
 void rafsi_hashes_free(struct rafsi_hashes *hashes);
 
 /* Hash bytes in one go. Any threads. RAFS_E_NOMEM if libcrypto fails. */
-int rafsi_hash_bytes(struct rafsi_hashes *hashes, uint32_t algorithm,
-                     const void *data, size_t len, uint8_t out[RAFSI_DIGEST_BYTES],
-                     rafs_error *err);
+int rafsi_hash_bytes(struct rafsi_hashes *hashes, uint32_t algorithm, const void *data,
+                     size_t len, uint8_t out[RAFSI_DIGEST_BYTES], rafs_error *err);
 
 /* Hash bytes as they come. */
 struct rafsi_hash {
+    struct rafsi_hashes *hashes; /* borrowed */
     uint32_t algorithm;
     void *sha256; /* EVP_MD_CTX */
     struct rafsi_blake3 blake3;
