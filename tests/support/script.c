@@ -118,9 +118,9 @@ static int script_read(void *user, void *blob, uint64_t offset, void *buf, size_
     int rc;
 
     atomic_fetch_add(&script->reads, 1);
-    if (script->before_read)
-        script->before_read(script->before_user, offset, call);
     rc = misbehave(script, fault, call);
+    if (rc == RAFS_OK && script->before_read)
+        rc = script->before_read(script->before_user, offset, call);
     if (rc != RAFS_OK)
         return fault == SCRIPT_FAILS
                    ? rafs_error_set(err, rc, 5, NULL, "the script says so")

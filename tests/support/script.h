@@ -47,8 +47,9 @@ struct script {
     atomic_bool without_deadline; /* something had none to keep */
     atomic_uint_least64_t last_deadline;
 
-    /* Called before each read, without a lock; may be NULL. */
-    void (*before_read)(void *user, uint64_t offset, const rafs_call *call);
+    /* Called before each read, without a lock; a code other than RAFS_OK is the answer.
+     * May be NULL. */
+    int (*before_read)(void *user, uint64_t offset, const rafs_call *call);
     void *before_user;
 };
 

@@ -53,6 +53,7 @@ static uint64_t watch_now(void *user)
 {
     struct watch *watch = user;
 
+    atomic_fetch_add(&watch->looks, 1);
     return atomic_load(&watch->now_ns);
 }
 

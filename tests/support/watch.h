@@ -21,6 +21,7 @@ struct watch {
     size_t fail_at;      /* which of them fails, from 0; WATCH_NEVER: none */
     atomic_bool failed;  /* it did */
     atomic_uint_least64_t now_ns;
+    atomic_size_t looks; /* times that somebody asked for the time */
     rafs_env env;
 };
 
