@@ -210,10 +210,12 @@ void rafsi_cache_put(struct rafsi_cache *cache, const struct rafsi_cache_key *ke
 {
     uint32_t hash = rafsi_cache_key_hash(key);
     struct shard *shard = shard_of(cache, hash);
-    struct entry *entry = rafsi_alloc(&cache->env, sizeof(*entry));
+    struct entry *entry = NULL;
     struct entry **bucket;
     bool there;
 
+    if (rafsi_verified_cost(good) < cache->limit)
+        entry = rafsi_alloc(&cache->env, sizeof(*entry));
     if (!entry)
         return;
     *entry = (struct entry){.key = *key, .good = rafsi_verified_hold(good)};

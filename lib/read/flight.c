@@ -171,7 +171,7 @@ int rafsi_flight_join(struct rafsi_flights *flights, const struct rafsi_cache_ke
     *lead = NULL;
     *good = NULL;
     while (!*good) {
-        struct rafsi_flight *fresh = rafsi_alloc_zero(&flights->env, sizeof(*fresh));
+        struct rafsi_flight *fresh = rafsi_alloc(&flights->env, sizeof(*fresh));
         struct rafsi_flight *flight;
         int rc;
 
@@ -179,6 +179,8 @@ int rafsi_flight_join(struct rafsi_flights *flights, const struct rafsi_cache_ke
             return rafsi_fail_nomem(err, sizeof(*fresh));
         fresh->key = *key;
         fresh->users = 1;
+        fresh->landed = false;
+        fresh->good = NULL; /* the error is set only by a flight that fails */
         flight = board(lane_of(flights, key), fresh);
         if (flight == fresh) {
             *lead = fresh;
