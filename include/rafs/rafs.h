@@ -13,6 +13,7 @@
 #include "dir.h"
 #include "env.h"
 #include "error.h"
+#include "http.h"
 #include "image.h"
 #include "inode.h"
 #include "limits.h"

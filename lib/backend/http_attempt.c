@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One attempt at a request: set libcurl up, run it, judge what came. */
+#include <errno.h>
+#include <poll.h>
+
+#include "backend/http_client.h"
+
+enum {
+    SLICE_MS = 1000, /* between looks at clock and token, if no descriptor wakes us */
+    ERROR_BODY_MAX = 65536, /* of an answer that is no success, before it is cut off */
+    SLOW_BYTES_PER_S = 512
+};
+
+static size_t on_header(char *line, size_t size, size_t count, void *user)
+{
+    struct http_attempt *attempt = user;
+    size_t len = size * count;
+
+    /* Each answer begins anew: one for a proxy's CONNECT or a 1xx comes before. */
+    if (len > 5 && memcmp(line, "HTTP/", 5) == 0)
+        rafsi_http_headers_reset(attempt);
+    else
+        rafsi_http_header(attempt, line, len);
+    return attempt->rc < 0 ? 0 : len;
+}
+
+/* Is this the answer to what was asked? Says what is wrong, or NULL. */
+static const char *judge_headers(struct http_attempt *attempt, int status)
+{
+    struct http_answer *answer = attempt->answer;
+
+    if (attempt->broken)
+        return attempt->broken;
+    if (attempt->encoded)
+        return "a Content-Encoding that was not asked for";
+    if (status != 206) {
+        attempt->at = 0;
+        answer->range_ignored = attempt->ask_range && status == 200;
+        if (attempt->length != UINT64_MAX)
+            answer->total = attempt->length;
+        return NULL;
+    }
+    if (!attempt->ask_range)
+        return "part of a thing that was asked for as a whole (206)";
+    if (!attempt->has_range)
+        return "206 without a Content-Range, or in several parts";
+    if (attempt->range_first != attempt->from)
+        return "another range than was asked for";
+    if (attempt->range_last >= attempt->until)
+        return "a longer range than was asked for";
+    /* Shorter ones happen at the end only. */
+    if (attempt->range_last + 1 < attempt->until && attempt->range_total != UINT64_MAX &&
+        attempt->range_last + 1 < attempt->range_total)
+        return "a shorter range than was asked for";
+    if (attempt->length != UINT64_MAX &&
+        attempt->length != attempt->range_last - attempt->range_first + 1)
+        return "a Content-Length that contradicts its Content-Range";
+    attempt->at = attempt->range_first;
+    answer->total = attempt->range_total;
+    return NULL;
+}
+
+static int begin(struct http_attempt *attempt, CURL *easy)
+{
+    long status = 0;
+
+    attempt->begun = true;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    attempt->answer->status = (int)status;
+    attempt->broken = judge_headers(attempt, (int)status);
+    return attempt->broken ? -1 : 0;
+}
+
+/* Wanted bytes go where they belong; what comes before or after is dropped. */
+static int deliver(struct http_attempt *attempt, const uint8_t *bytes, size_t len)
+{
+    const struct http_request *request = attempt->request;
+    uint64_t skip = attempt->from > attempt->at ? attempt->from - attempt->at : 0;
+    uint64_t most = attempt->until - attempt->from;
+    size_t use;
+
+    attempt->at += len;
+    if (skip >= len)
+        return RAFS_OK;
+    bytes += skip;
+    len -= (size_t)skip;
+    use = (size_t)rafsi_min(len, most);
+    if (request->piece) {
+        int rc =
+            use ? request->piece(request->user, bytes, use, &attempt->error) : RAFS_OK;
+
+        if (rc < 0)
+            return rc;
+    } else if (use > 0) {
+        memcpy(request->buf + (attempt->from - request->offset), bytes, use);
+    }
+    attempt->from += use;
+    if (request->ranged)
+        attempt->full = attempt->from == attempt->until;
+    else if (use < len)
+        return rafsi_fail(&attempt->error, RAFS_E_LIMIT, RAFS_STAGE_FETCH, NULL,
+                          "the answer is longer than %llu bytes",
+                          (unsigned long long)attempt->until);
+    return RAFS_OK;
+}
+
+struct pump {
+    struct http_attempt *attempt;
+    CURL *easy;
+};
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *user)
+{
+    struct pump *pump = user;
+    struct http_attempt *attempt = pump->attempt;
+    size_t len = size * count;
+
+    rafsi_http_pay(attempt->http, len);
+    if (!attempt->begun && begin(attempt, pump->easy) < 0)
+        return 0;
+    if (attempt->answer->status / 100 != 2) {
+        attempt->error_bytes += len;
+        attempt->full = attempt->error_bytes > ERROR_BODY_MAX;
+        return attempt->full ? 0 : len;
+    }
+    attempt->rc = deliver(attempt, (const uint8_t *)bytes, len);
+    /* The end of what was asked may be the end of the body too: then the connection can
+     * be used again, so it is cut only if more comes. */
+    if (attempt->rc < 0)
+        return 0;
+    if (attempt->full && attempt->request->ranged && attempt->answer->range_ignored &&
+        attempt->at < attempt->answer->total)
+        return 0;
+    return len;
+}
+
+static void set_security(CURL *easy, const rafs_http *http)
+{
+    if (http->texts[HTTP_CA_FILE])
+        curl_easy_setopt(easy, CURLOPT_CAINFO, http->texts[HTTP_CA_FILE]);
+    if (http->texts[HTTP_CA_DIR])
+        curl_easy_setopt(easy, CURLOPT_CAPATH, http->texts[HTTP_CA_DIR]);
+    if (http->texts[HTTP_CLIENT_CERT])
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, http->texts[HTTP_CLIENT_CERT]);
+    if (http->texts[HTTP_CLIENT_CERT])
+        curl_easy_setopt(easy, CURLOPT_SSLKEY,
+                         http->texts[HTTP_CLIENT_KEY] ? http->texts[HTTP_CLIENT_KEY]
+                                                      : http->texts[HTTP_CLIENT_CERT]);
+    if (http->options.flags & RAFS_HTTP_INSECURE) {
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+}
+
+/* An empty text, not NULL: with NULL libcurl looks into the environment. */
+static void set_proxy(CURL *easy, const rafs_http *http, const char *url)
+{
+    bool tls = strncmp(url, "https:", 6) == 0;
+    const char *proxy = http->texts[tls ? HTTPS_PROXY : HTTP_PROXY];
+    const char *direct = http->texts[HTTP_NO_PROXY];
+
+    curl_easy_setopt(easy, CURLOPT_PROXY, proxy ? proxy : "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, direct ? direct : "");
+    if (tls)
+        curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
+static bool append(struct curl_slist **list, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(*list, line);
+
+    if (more)
+        *list = more;
+    return more != NULL;
+}
+
+static struct curl_slist *make_headers(const struct http_attempt *attempt)
+{
+    const struct http_request *request = attempt->request;
+    struct curl_slist *list = NULL;
+    bool good = append(&list, "Expect:");
+    char range[80];
+
+    for (size_t i = 0; i < attempt->http->header_count && good; i++)
+        good = append(&list, attempt->http->headers[i]);
+    for (size_t i = 0; i < request->header_count && good; i++)
+        good = append(&list, request->headers[i]);
+    if (good && attempt->ask_range) {
+        if (attempt->until == UINT64_MAX || !request->ranged)
+            snprintf(range, sizeof(range), "Range: bytes=%llu-",
+                     (unsigned long long)attempt->from);
+        else
+            snprintf(range, sizeof(range), "Range: bytes=%llu-%llu",
+                     (unsigned long long)attempt->from,
+                     (unsigned long long)attempt->until - 1);
+        good = append(&list, range);
+    }
+    if (good)
+        return list;
+    curl_slist_free_all(list);
+    return NULL;
+}
+
+static void set_request(CURL *easy, struct pump *pump, struct curl_slist *headers,
+                        char *text)
+{
+    const struct http_attempt *attempt = pump->attempt;
+    const struct http_request *request = attempt->request;
+    const rafs_http *http = attempt->http;
+    const char *method = request->method ? request->method : "GET";
+
+    curl_easy_reset(easy);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* wait for no resolver thread */
+#endif
+    curl_easy_setopt(easy, CURLOPT_URL, request->url);
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+#endif
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, text);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, http->texts[HTTP_USER_AGENT]);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)http->options.connect_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW_BYTES_PER_S);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                     (long)(http->options.stall_timeout_ms + 999) / 1000);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 262144L);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, pump->attempt);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, pump);
+    set_security(easy, http);
+    set_proxy(easy, http, request->url);
+    if (strcmp(method, "HEAD") == 0) {
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    } else if (request->body) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t)request->body_len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+    } else if (strcmp(method, "GET") != 0) {
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+    }
+}
+
+/* Wait for the network, the tokens, or a moment. */
+static void wait_for_more(struct http_attempt *attempt, CURLM *multi, uint64_t left_ns)
+{
+    const rafs_cancel *tokens[] = {attempt->call->cancel, attempt->http->env.set.cancel};
+    struct curl_waitfd wake[2];
+    unsigned count = 0;
+    uint64_t ms = rafsi_min(left_ns / 1000000 + 1, SLICE_MS);
+    int ready = 0;
+
+    for (size_t i = 0; i < 2; i++)
+        if (tokens[i])
+            wake[count++] = (struct curl_waitfd){.fd = rafs_cancel_fd(tokens[i]),
+                                                 .events = CURL_WAIT_POLLIN};
+    curl_multi_poll(multi, wake, count, (int)ms, &ready);
+}
+
+/* Too much came too soon: let the sender wait. */
+static void wait_for_rate(struct http_attempt *attempt, uint64_t debt_ns)
+{
+    const rafs_cancel *tokens[] = {attempt->call->cancel, attempt->http->env.set.cancel};
+    struct pollfd wake[2];
+    nfds_t count = 0;
+    uint64_t left = rafsi_call_left_ns(&attempt->http->env, attempt->call, debt_ns);
+
+    for (size_t i = 0; i < 2; i++)
+        if (tokens[i])
+            wake[count++] =
+                (struct pollfd){.fd = rafs_cancel_fd(tokens[i]), .events = POLLIN};
+    poll(wake, count, (int)rafsi_min(left / 1000000 + 1, SLICE_MS));
+}
+
+static int run(struct http_attempt *attempt, struct http_slot *slot, CURLcode *code,
+               rafs_error *err)
+{
+    const struct rafsi_env *env = &attempt->http->env;
+    int running = 1;
+    int rc = RAFS_OK;
+
+    while (rc == RAFS_OK && running > 0) {
+        uint64_t debt = rafsi_http_debt(attempt->http);
+
+        rc = rafsi_call_check(env, attempt->call, RAFS_STAGE_FETCH, err);
+        if (rc < 0)
+            break;
+        if (debt > 0) {
+            wait_for_rate(attempt, debt);
+            continue;
+        }
+        if (curl_multi_perform(slot->multi, &running) != CURLM_OK)
+            rc = rafsi_fail_nomem(err, sizeof(*slot));
+        else if (running > 0)
+            wait_for_more(attempt, slot->multi,
+                          rafsi_call_left_ns(env, attempt->call, UINT64_MAX));
+    }
+    if (rc == RAFS_OK) {
+        int left = 0;
+        CURLMsg *message = curl_multi_info_read(slot->multi, &left);
+
+        *code = message && message->msg == CURLMSG_DONE ? message->data.result
+                                                        : CURLE_FAILED_INIT;
+    }
+    return rc;
+}
+
+static enum http_verdict again(rafs_error *err, enum http_verdict verdict, int os_errno,
+                               const char *format, const char *detail)
+{
+    rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, os_errno, NULL, format, detail);
+    return verdict;
+}
+
+/* libcurl's own failures. */
+static enum http_verdict judge_code(CURLcode code, CURL *easy, const char *text,
+                                    rafs_error *err)
+{
+    const char *detail = text[0] ? text : curl_easy_strerror(code);
+    long os_errno = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
+    switch (code) {
+    case CURLE_OUT_OF_MEMORY:
+        rafsi_fail_nomem(err, 0);
+        return HTTP_FINAL;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, NULL, "%s", detail);
+        return HTTP_FINAL;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+        return again(err, HTTP_FINAL, EACCES, "TLS: %s", detail);
+    case CURLE_SSL_CONNECT_ERROR:
+        return again(err, HTTP_SOON, EPROTO, "TLS: %s", detail);
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return again(err, HTTP_SOON, EHOSTUNREACH, "%s", detail);
+    case CURLE_OPERATION_TIMEDOUT:
+        return again(err, HTTP_AGAIN, ETIMEDOUT, "%s", detail);
+    default:
+        return again(err, HTTP_AGAIN, os_errno ? (int)os_errno : EIO, "%s", detail);
+    }
+}
+
+static enum http_verdict judge_answer(struct http_attempt *attempt, rafs_error *err)
+{
+    const struct http_request *request = attempt->request;
+    struct http_answer *answer = attempt->answer;
+    bool head = request->method && strcmp(request->method, "HEAD") == 0;
+    char status[16];
+
+    snprintf(status, sizeof(status), "%d", answer->status);
+    switch (answer->status) {
+    case 408:
+    case 429:
+    case 500:
+    case 502:
+    case 503:
+    case 504:
+        return again(err, HTTP_AGAIN, answer->status == 429 ? EBUSY : EIO,
+                     "the server answers with status %s", status);
+    default:
+        break;
+    }
+    if (answer->status / 100 != 2 || head)
+        return HTTP_DONE;
+    if (request->ranged) {
+        uint64_t end = rafsi_min(attempt->until, answer->total);
+
+        if (attempt->from < end || (attempt->from < attempt->until && end == UINT64_MAX))
+            return again(err, HTTP_AGAIN, EIO, "%s", "the answer ended too early");
+        answer->len = (size_t)(attempt->from - request->offset);
+    } else {
+        if (answer->total != UINT64_MAX && attempt->from < answer->total)
+            return again(err, HTTP_AGAIN, EIO, "%s", "the answer ended too early");
+        answer->len = (size_t)attempt->from;
+    }
+    return HTTP_DONE;
+}
+
+enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *err)
+{
+    struct curl_slist *headers = NULL;
+    struct http_slot *slot = NULL;
+    struct pump pump = {attempt, NULL};
+    enum http_verdict verdict = HTTP_FINAL;
+    char text[CURL_ERROR_SIZE] = "";
+    char origin[300];
+    CURLcode code = CURLE_OK;
+    bool added = false;
+    int rc = rafsi_url_origin(attempt->request->url, origin, sizeof(origin), err);
+
+    rafsi_http_headers_reset(attempt);
+    attempt->rc = RAFS_OK;
+    attempt->full = false;
+    attempt->error_bytes = 0;
+    if (rc == RAFS_OK)
+        rc = rafsi_http_take(attempt->http, origin, attempt->call, &slot, err);
+    if (rc < 0)
+        return HTTP_FINAL;
+    headers = make_headers(attempt);
+    if (!headers) {
+        rafsi_fail_nomem(err, 0);
+        goto out;
+    }
+    pump.easy = slot->easy;
+    set_request(slot->easy, &pump, headers, text);
+    added = curl_multi_add_handle(slot->multi, slot->easy) == CURLM_OK;
+    rc = added ? run(attempt, slot, &code, err) : rafsi_fail_nomem(err, 0);
+    if (rc < 0)
+        goto out;
+    if (code == CURLE_OK && !attempt->begun)
+        begin(attempt, slot->easy);
+    if (attempt->rc < 0)
+        *err = attempt->error;
+    else if (attempt->broken)
+        verdict =
+            again(err, HTTP_SOON, EPROTO, "the server answers with %s", attempt->broken);
+    else if (code != CURLE_OK && !attempt->full)
+        verdict = judge_code(code, slot->easy, text, err);
+    else
+        verdict = judge_answer(attempt, err);
+out:
+    if (added)
+        curl_multi_remove_handle(slot->multi, slot->easy);
+    curl_easy_reset(slot->easy); /* it points to our stack */
+    curl_slist_free_all(headers);
+    rafsi_http_give(attempt->http, slot, rc == RAFS_OK);
+    return verdict;
+}

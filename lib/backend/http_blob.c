@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backend/http_blob.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+
+enum { HOPS_MAX = 5 };
+
+/* Presigned URLs live for minutes; what is older is asked for anew before it fails. */
+static const uint64_t redirect_life_ns = 300ull * 1000000000;
+
+struct site {
+    struct http_site of;
+    struct rafsi_env env;
+};
+
+struct site_blob {
+    pthread_mutex_t lock;
+    char *redirect; /* NULL: none */
+    uint64_t redirect_at_ns;
+    char id[RAFS_BLOB_ID_MAX + 1];
+};
+
+/* Addresses that a server must not send us to: a cloud's metadata service among them. */
+static bool is_link_local(const char *origin)
+{
+    const char *host = strstr(origin, "://") + 3;
+
+    return strncmp(host, "169.254.", 8) == 0 || strncmp(host, "[fe8", 4) == 0 ||
+           strncmp(host, "[fe9", 4) == 0 || strncmp(host, "[fea", 4) == 0 ||
+           strncmp(host, "[feb", 4) == 0;
+}
+
+/* May a server at `from` send us to `to`? */
+static int judge_redirect(const char *from, const char *to, char *origin, size_t room,
+                          rafs_error *err)
+{
+    int rc = to ? rafsi_url_origin(to, origin, room, NULL) : RAFS_E_BADARG;
+
+    if (rc < 0)
+        return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
+                          "the server redirects to what is no http or https URL");
+    if (strncmp(from, "https:", 6) == 0 && strncmp(origin, "https:", 6) != 0)
+        return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
+                          "the server redirects from https to http, which is refused");
+    if (is_link_local(origin))
+        return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
+                          "the server redirects to a link-local address, which is "
+                          "refused");
+    return RAFS_OK;
+}
+
+static bool is_redirect(int status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 ||
+           status == 308;
+}
+
+int rafsi_site_get(const struct http_site *site, struct http_request *request,
+                   const rafs_call *call, struct http_answer *answer, char **where,
+                   rafs_error *err)
+{
+    const struct rafsi_env *env = rafsi_http_env(site->http);
+    const char *first = request->url;
+    char home[300], origin[300];
+    char *at = NULL;
+    int rc = rafsi_url_origin(first, home, sizeof(home), err);
+
+    memcpy(origin, home, sizeof(home));
+    for (unsigned hop = 0; rc == RAFS_OK; hop++) {
+        if (strcmp(origin, home) == 0)
+            rc = site->ask(site->user, request, call, answer, err);
+        else
+            rc = rafsi_http_do(site->http, request, call, answer, err);
+        if (rc < 0 || !is_redirect(answer->status))
+            break;
+        if (hop == HOPS_MAX)
+            rc = rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
+                            "the server redirects more than %d times", HOPS_MAX);
+        else
+            rc = judge_redirect(request->url, answer->location, origin, sizeof(origin),
+                                err);
+        if (rc == RAFS_OK) {
+            rafsi_free(env, at);
+            at = answer->location;
+            answer->location = NULL;
+            request->url = at;
+        }
+        rafsi_http_drop(site->http, answer);
+    }
+    request->url = first;
+    if (rc == RAFS_OK && where && at && answer->status / 100 == 2) {
+        *where = at;
+        at = NULL;
+    }
+    rafsi_free(env, at);
+    return rc;
+}
+
+static char *take_redirect(const struct site *site, struct site_blob *blob)
+{
+    uint64_t now = rafsi_now_ns(&site->env);
+    char *copy = NULL;
+
+    pthread_mutex_lock(&blob->lock);
+    if (blob->redirect && now - blob->redirect_at_ns < redirect_life_ns)
+        copy = rafsi_strdup(&site->env, blob->redirect);
+    pthread_mutex_unlock(&blob->lock);
+    return copy;
+}
+
+/* Remember a URL (taken), or forget the one that was refused. */
+static void put_redirect(const struct site *site, struct site_blob *blob, char *url,
+                         const char *refused)
+{
+    uint64_t now = rafsi_now_ns(&site->env);
+    char *old = NULL;
+
+    pthread_mutex_lock(&blob->lock);
+    if (url || (refused && blob->redirect && strcmp(blob->redirect, refused) == 0)) {
+        old = blob->redirect;
+        blob->redirect = url;
+        blob->redirect_at_ns = now;
+    }
+    pthread_mutex_unlock(&blob->lock);
+    rafsi_free(&site->env, old);
+}
+
+/* The URL that answered last time, without asking the origin. False: ask it. */
+static bool get_redirected(const struct site *site, struct site_blob *blob,
+                           struct http_request *request, const rafs_call *call,
+                           struct http_answer *answer)
+{
+    char *url = take_redirect(site, blob);
+    struct http_request direct = *request;
+    bool good;
+
+    if (!url)
+        return false;
+    direct.url = url;
+    direct.once = true;
+    good = rafsi_http_do(site->of.http, &direct, call, answer, NULL) == RAFS_OK;
+    if (good && answer->status != 200 && answer->status != 206) {
+        rafsi_http_drop(site->of.http, answer);
+        good = false;
+    }
+    if (!good)
+        put_redirect(site, blob, NULL, url);
+    rafsi_free(&site->env, url);
+    return good;
+}
+
+static int get_range(const struct site *site, struct site_blob *blob, uint64_t offset,
+                     void *buf, size_t len, const rafs_call *call,
+                     struct http_answer *answer, rafs_error *err)
+{
+    struct http_request request = {
+        .ranged = true, .offset = offset, .buf = buf, .len = len};
+    char url[HTTP_URL_MAX];
+    char *where = NULL;
+    int rc;
+
+    if (get_redirected(site, blob, &request, call, answer))
+        return RAFS_OK;
+    rc = site->of.url(site->of.user, blob->id, url, sizeof(url), err);
+    request.url = url;
+    if (rc == RAFS_OK)
+        rc = rafsi_site_get(&site->of, &request, call, answer, &where, err);
+    if (where)
+        put_redirect(site, blob, where, NULL);
+    if (rc < 0 || answer->status == 416)
+        return rc;
+    rc = rafsi_http_judge(answer, url, "blob", err);
+    if (rc < 0)
+        rafsi_http_drop(site->of.http, answer);
+    return rc;
+}
+
+static int site_open(void *user, const char *blob_id, void **out, const rafs_call *call,
+                     rafs_error *err)
+{
+    struct site *site = user;
+    struct site_blob *blob = rafsi_alloc_zero(&site->env, sizeof(*blob));
+
+    (void)call;
+    if (!blob)
+        return rafsi_fail_nomem(err, sizeof(*blob));
+    if (pthread_mutex_init(&blob->lock, NULL) != 0) {
+        rafsi_free(&site->env, blob);
+        return rafsi_fail_nomem(err, sizeof(*blob));
+    }
+    snprintf(blob->id, sizeof(blob->id), "%s", blob_id);
+    *out = blob;
+    return RAFS_OK;
+}
+
+static void site_close(void *user, void *handle)
+{
+    struct site *site = user;
+    struct site_blob *blob = handle;
+
+    pthread_mutex_destroy(&blob->lock);
+    rafsi_free(&site->env, blob->redirect);
+    rafsi_free(&site->env, blob);
+}
+
+static int site_size(void *user, void *blob, uint64_t *size, const rafs_call *call,
+                     rafs_error *err)
+{
+    struct site *site = user;
+    struct http_answer answer;
+    uint8_t byte;
+    uint64_t total;
+    int rc = get_range(site, blob, 0, &byte, 1, call, &answer, err);
+
+    if (rc < 0)
+        return rc;
+    total = answer.status == 416 ? 0 : answer.total;
+    rafsi_http_drop(site->of.http, &answer);
+    if (total == UINT64_MAX)
+        return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
+                          "the server does not tell how long it is");
+    *size = total;
+    return RAFS_OK;
+}
+
+static int site_read(void *user, void *blob, uint64_t offset, void *buf, size_t len,
+                     size_t *nread, const rafs_call *call, rafs_error *err)
+{
+    struct site *site = user;
+    struct http_answer answer;
+    int rc;
+
+    *nread = 0;
+    if (len == 0)
+        return RAFS_OK;
+    rc = get_range(site, blob, offset, buf, len, call, &answer, err);
+    if (rc < 0)
+        return rc;
+    *nread = answer.status == 416 ? 0 : answer.len;
+    rafsi_http_drop(site->of.http, &answer);
+    return RAFS_OK;
+}
+
+static void site_release(void *user)
+{
+    struct site *site = user;
+    struct rafsi_env env = site->env;
+
+    if (site->of.release)
+        site->of.release(site->of.user);
+    rafsi_free(&env, site);
+}
+
+int rafsi_backend_new_site(const struct http_site *of, rafs_backend **out,
+                           rafs_error *err)
+{
+    const struct rafsi_env *env = rafsi_http_env(of->http);
+    rafs_backend_ops ops = {.struct_size = sizeof(ops),
+                            .open = site_open,
+                            .size = site_size,
+                            .read = site_read,
+                            .close = site_close,
+                            .release = site_release};
+    struct site *site = rafsi_alloc(env, sizeof(*site));
+    int rc;
+
+    if (!site)
+        return rafsi_fail_nomem(err, sizeof(*site));
+    site->of = *of;
+    site->env = *env;
+    rc = rafs_backend_new(&ops, site, &env->set, out, err);
+    if (rc < 0)
+        rafsi_free(env, site);
+    return rc;
+}

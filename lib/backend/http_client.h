@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_HTTP_CLIENT_H
+#define RAFSI_HTTP_CLIENT_H
+
+/* What the files of the HTTP client share; nobody else includes it. */
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "backend/http.h"
+
+/* One request at a time runs in a slot, in the thread that asks: an easy handle alone in
+ * a multi handle, which keeps its connections. So nobody waits in a library where neither
+ * deadline nor cancel token is looked at. */
+struct http_slot {
+    CURLM *multi;
+    CURL *easy;
+    struct http_slot *next;
+    char origin[300]; /* where its last connection leads */
+};
+
+struct rafs_http {
+    struct rafsi_env env;
+    rafs_http_options options; /* numbers; texts are NULL, see below */
+    char *texts[8];            /* by enum http_text */
+    char **headers;
+    size_t header_count;
+    pthread_mutex_t lock;
+    pthread_cond_t given;
+    bool lock_ready, cond_ready;
+    struct http_slot *idle;
+    unsigned slots; /* idle and at work */
+    /* Bandwidth: when the bytes that came so far may have come. */
+    pthread_mutex_t rate_lock;
+    bool rate_ready;
+    uint64_t paid_until_ns;
+};
+
+enum http_text {
+    HTTP_CA_FILE,
+    HTTP_CA_DIR,
+    HTTP_CLIENT_CERT,
+    HTTP_CLIENT_KEY,
+    HTTP_PROXY,
+    HTTPS_PROXY,
+    HTTP_NO_PROXY,
+    HTTP_USER_AGENT
+};
+
+/* http_client.c */
+int rafsi_http_take(rafs_http *http, const char *origin, const rafs_call *call,
+                    struct http_slot **out, rafs_error *err);
+/* keep: the slot's connections may be used again. */
+void rafsi_http_give(rafs_http *http, struct http_slot *slot, bool keep);
+/* Count len bytes against the bandwidth. */
+void rafsi_http_pay(rafs_http *http, size_t len);
+/* Nanoseconds to wait before more may be read. */
+uint64_t rafsi_http_debt(rafs_http *http);
+
+/* One attempt, http_attempt.c. */
+struct http_attempt {
+    rafs_http *http;
+    const struct http_request *request;
+    const rafs_call *call;
+    struct http_answer *answer;
+    uint64_t from;  /* byte of the thing that is wanted next */
+    uint64_t until; /* first byte that is not wanted; UINT64_MAX: to its end */
+    bool ask_range; /* a Range header is sent */
+    /* Filled by the answer. */
+    uint64_t at;     /* byte of the thing that the body has come to */
+    uint64_t length; /* Content-Length; UINT64_MAX: not told */
+    uint64_t range_first, range_last, range_total;
+    bool has_range;
+    bool encoded;       /* Content-Encoding other than identity */
+    uint64_t retry_ms;  /* Retry-After; 0: none */
+    bool begun;         /* headers were judged */
+    bool full;          /* all that was wanted came; the rest was refused */
+    const char *broken; /* what is wrong with the answer; NULL: nothing */
+    int rc;             /* what piece() or memory said */
+    rafs_error error;
+    uint64_t error_bytes; /* of the body of an error, thrown away */
+};
+
+enum http_verdict {
+    HTTP_DONE,  /* a whole answer */
+    HTTP_AGAIN, /* may be better next time */
+    HTTP_SOON,  /* the same, but not for ever: three times */
+    HTTP_FINAL  /* err says why */
+};
+
+/* Run it. Text for people about what went wrong is put into *err with AGAIN and SOON too.
+ */
+enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *err);
+
+/* http_headers.c: one header line into the attempt and its answer. */
+void rafsi_http_header(struct http_attempt *attempt, const char *line, size_t len);
+void rafsi_http_headers_reset(struct http_attempt *attempt);
+
+#endif
