@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_OCI_REGISTRY_H
+#define RAFSI_OCI_REGISTRY_H
+
+#include "backend/http_blob.h"
+#include "oci/oci.h"
+#include "rafs/registry.h"
+
+/*
+ * One repository of a registry: its URLs, and the token that lets us in. A token is
+ * fetched once for all threads, before it ends or after it was refused.
+ */
+struct oci_registry;
+
+int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
+                       const rafs_registry_options *options, struct oci_registry **out,
+                       rafs_error *err);
+/* One more user, one less. */
+struct oci_registry *rafsi_registry_hold(struct oci_registry *registry);
+void rafsi_registry_drop(struct oci_registry *registry);
+
+/* A document below /v2/REPO/, such as "manifests/latest" or "blobs/sha256:…", of at most
+ * `limit` bytes; *out is memory of the client's allocator. RAFS_E_NOENT if there is none.
+ * accept: a header line, or NULL. */
+int rafsi_registry_get(struct oci_registry *registry, const char *path,
+                       const char *accept, uint64_t limit, const char *what,
+                       const rafs_call *call, uint8_t **out, size_t *len,
+                       rafs_error *err);
+
+/* The blobs of the repository; holds the registry. */
+int rafsi_registry_backend(struct oci_registry *registry, rafs_backend **out,
+                           rafs_error *err);
+
+/* "host/repo", for errors and logs. */
+const char *rafsi_registry_name(const struct oci_registry *registry);
+
+#endif
