@@ -3,6 +3,7 @@
 #define TESTS_OCI_SUITE_H
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

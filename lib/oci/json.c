@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/json.h"
+
+int rafsi_json_load(const struct json_place *place, const void *text, size_t len,
+                    json_t **out, rafs_error *err)
+{
+    json_error_t at;
+    json_t *root;
+
+    if (len > place->max)
+        return rafsi_fail(err, RAFS_E_LIMIT, place->stage, place->what,
+                          "%zu bytes of JSON are more than the %zu that are allowed", len,
+                          place->max);
+    root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
+    /* Where memory runs out inside its parser jansson gives no text. */
+    if (!root && (json_error_code(&at) == json_error_out_of_memory || at.text[0] == '\0'))
+        return rafsi_fail_nomem(err, len);
+    /* jansson's text quotes what it read, which may be a secret. */
+    if (!root)
+        return rafsi_fail_at(err, place->code, place->stage, place->what,
+                             at.position > 0 ? (uint64_t)at.position : 0,
+                             "not JSON, or a key comes twice (line %d)", at.line);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return rafsi_fail(err, place->code, place->stage, place->what,
+                          "the JSON is not an object");
+    }
+    *out = root;
+    return RAFS_OK;
+}
+
+int rafsi_json_child(const struct json_place *place, const json_t *object,
+                     const char *key, json_type type, json_t **out, rafs_error *err)
+{
+    json_t *value = json_object_get(object, key);
+
+    *out = NULL;
+    if (!value || json_is_null(value))
+        return RAFS_OK;
+    if (json_typeof(value) != type)
+        return rafsi_fail(err, place->code, place->stage, place->what,
+                          "\"%s\" is not of the right type", key);
+    *out = value;
+    return RAFS_OK;
+}
+
+int rafsi_json_text(const struct json_place *place, const json_t *object, const char *key,
+                    const char **out, rafs_error *err)
+{
+    json_t *value;
+    int rc = rafsi_json_child(place, object, key, JSON_STRING, &value, err);
+
+    *out = value ? json_string_value(value) : NULL;
+    return rc;
+}
+
+int rafsi_json_copy(const struct json_place *place, const json_t *object, const char *key,
+                    char *out, size_t room, rafs_error *err)
+{
+    const char *text;
+    int rc = rafsi_json_text(place, object, key, &text, err);
+
+    if (rc < 0)
+        return rc;
+    memset(out, 0, room);
+    if (!text)
+        return RAFS_OK;
+    if (strlen(text) >= room)
+        return rafsi_fail(err, place->code, place->stage, place->what,
+                          "\"%s\" has more than %zu bytes", key, room - 1);
+    memcpy(out, text, strlen(text));
+    return RAFS_OK;
+}
