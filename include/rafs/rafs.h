@@ -18,6 +18,7 @@
 #include "inode.h"
 #include "limits.h"
 #include "read.h"
+#include "registry.h"
 #include "version.h"
 
 #endif

@@ -16,6 +16,9 @@ struct rafs_image {
     struct rafsi_reader *reader;
     uint32_t inlined;
     uint32_t pinned;
+    /* Of an image that came from a registry; else NULL. */
+    rafs_backend *own_backend;
+    uint8_t *own_bootstrap;
 };
 
 /* A NULL where the caller had to give something. */

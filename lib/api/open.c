@@ -2,8 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "api/api.h"
-#include "api/boot.h"
+#include "api/open.h"
 
 /* "sha256:HEX", "blake3:HEX" or "blob-sha256:HEX". */
 static int parse_expected(const char *text, struct expected *out, rafs_error *err)
@@ -33,22 +32,14 @@ static int parse_expected(const char *text, struct expected *out, rafs_error *er
                       "is not sha256:HEX, blake3:HEX or blob-sha256:HEX with 64 digits");
 }
 
-/* Options with everything filled in. */
-struct wishes {
-    rafs_open_options options;
-    rafs_limits limits;
-    struct rafsi_env env;
-    rafs_call call;
-    struct expected expected;
-};
-
-static int take_wishes(const rafs_open_options *options, const rafs_call *call,
-                       struct wishes *out, rafs_error *err)
+int rafsi_wishes_take(const rafs_open_options *options, const rafs_call *call,
+                      struct wishes *out, rafs_error *err)
 {
     int rc = rafsi_take_struct(options, &out->options, sizeof(out->options),
                                "rafs_open_options", err);
 
     memset(&out->expected, 0, sizeof(out->expected));
+    out->bound = false;
     if (rc == RAFS_OK && out->options.flags != 0)
         rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "rafs_open_options",
                         "flags 0x%x are not known", out->options.flags);
@@ -125,12 +116,12 @@ static int assemble(const struct wishes *wishes, struct boot *boot, rafs_image *
         return rc;
     boot->carrier = NULL;
     image->inlined = boot->inlined;
-    image->pinned = wishes->expected.given;
+    image->pinned = wishes->expected.given || wishes->bound;
     return RAFS_OK;
 }
 
-static int open_image(const struct origin *origin, const struct wishes *wishes,
-                      rafs_image **out, rafs_error *err)
+int rafsi_image_make(const struct origin *origin, const struct wishes *wishes,
+                     rafs_image **out, rafs_error *err)
 {
     struct boot boot = {0};
     rafs_image *image = rafsi_alloc_zero(&wishes->env, sizeof(*image));
@@ -172,7 +163,7 @@ int rafs_image_open_path(const char *path, const rafs_open_options *options,
 
     if (!path || !out)
         return rafsi_fail_null(err, path ? "out" : "path");
-    rc = take_wishes(options, call, &wishes, err);
+    rc = rafsi_wishes_take(options, call, &wishes, err);
     if (rc < 0)
         return rc;
     if (!wishes.options.name)
@@ -188,7 +179,7 @@ int rafs_image_open_path(const char *path, const rafs_open_options *options,
         return rafsi_fail_object(err, rc == RAFS_E_NOENT ? RAFS_E_BACKEND : rc, "%s",
                                  path);
     }
-    rc = open_image(&origin, &wishes, out, err);
+    rc = rafsi_image_make(&origin, &wishes, out, err);
     close(origin.fd);
     return rc;
 }
@@ -203,8 +194,8 @@ int rafs_image_open_fd(int32_t fd, uint64_t offset, uint64_t size,
 
     if (!out)
         return rafsi_fail_null(err, "out");
-    rc = take_wishes(options, call, &wishes, err);
-    return rc < 0 ? rc : open_image(&origin, &wishes, out, err);
+    rc = rafsi_wishes_take(options, call, &wishes, err);
+    return rc < 0 ? rc : rafsi_image_make(&origin, &wishes, out, err);
 }
 
 int rafs_image_open_memory(const void *data, size_t size,
@@ -217,8 +208,8 @@ int rafs_image_open_memory(const void *data, size_t size,
 
     if (!out || !data)
         return rafsi_fail_null(err, out ? "data" : "out");
-    rc = take_wishes(options, call, &wishes, err);
-    return rc < 0 ? rc : open_image(&origin, &wishes, out, err);
+    rc = rafsi_wishes_take(options, call, &wishes, err);
+    return rc < 0 ? rc : rafsi_image_make(&origin, &wishes, out, err);
 }
 
 void rafs_image_close(rafs_image *image)
@@ -228,5 +219,7 @@ void rafs_image_close(rafs_image *image)
     rafsi_reader_free(image->reader);
     rafsi_tree_close(image->tree);
     rafsi_hashes_free(image->hashes);
+    rafs_backend_free(image->own_backend);
+    rafsi_free(&image->env, image->own_bootstrap);
     rafsi_free(&image->env, image);
 }

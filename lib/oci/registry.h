@@ -18,6 +18,9 @@ int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
 /* One more user, one less. */
 struct oci_registry *rafsi_registry_hold(struct oci_registry *registry);
 void rafsi_registry_drop(struct oci_registry *registry);
+/* Forget the credentials: what was to take them over failed, so they stay the caller's.
+ */
+void rafsi_registry_disown(struct oci_registry *registry);
 
 /* A document below /v2/REPO/, such as "manifests/latest" or "blobs/sha256:…", of at most
  * `limit` bytes; *out is memory of the client's allocator. RAFS_E_NOENT if there is none.

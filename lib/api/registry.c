@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Images and blobs in registries. */
+#include "api/open.h"
+#include "oci/pull.h"
+
+void rafs_registry_options_init(rafs_registry_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    options->struct_size = sizeof(*options);
+}
+
+static int take_options(const rafs_registry_options *options, rafs_registry_options *out,
+                        rafs_error *err)
+{
+    int rc = rafsi_take_struct(options, out, sizeof(*out), "rafs_registry_options", err);
+
+    if (rc == RAFS_OK &&
+        (out->flags & ~(uint32_t)(RAFS_REGISTRY_PLAIN_HTTP | RAFS_REGISTRY_REFERRERS)))
+        rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT,
+                        "rafs_registry_options", "flags 0x%x are not known", out->flags);
+    return rc;
+}
+
+static const char *bare(const char *reference)
+{
+    static const char scheme[] = "docker://";
+
+    return strncmp(reference, scheme, sizeof(scheme) - 1) == 0
+               ? reference + sizeof(scheme) - 1
+               : reference;
+}
+
+/* A registry that is only made ready; release() is not called if something fails later.
+ */
+static int start(rafs_http *http, const char *text, const rafs_registry_options *options,
+                 struct oci_reference *reference, struct oci_registry **out,
+                 rafs_error *err)
+{
+    int rc = rafsi_oci_reference_parse(bare(text), reference, err);
+
+    return rc < 0 ? rc : rafsi_registry_new(http, reference, options, out, err);
+}
+
+int rafs_backend_new_registry(rafs_http *http, const char *repository,
+                              const rafs_registry_options *options, rafs_backend **out,
+                              rafs_error *err)
+{
+    rafs_registry_options wanted;
+    struct oci_reference reference;
+    struct oci_registry *registry;
+    int rc;
+
+    if (!http || !repository || !out)
+        return rafsi_fail_null(err, !http ? "http" : out ? "repository" : "out");
+    rc = take_options(options, &wanted, err);
+    if (rc == RAFS_OK)
+        rc = start(http, repository, &wanted, &reference, &registry, err);
+    if (rc < 0)
+        return rc;
+    rc = rafsi_registry_backend(registry, out, err);
+    if (rc < 0)
+        rafsi_registry_disown(registry);
+    rafsi_registry_drop(registry);
+    return rc;
+}
+
+/* The bootstrap into memory, and an image on top of it. */
+static int pull_and_open(const struct oci_pull *pull, struct wishes *wishes,
+                         rafs_image **out, rafs_error *err)
+{
+    rafs_backend *sources[RAFS_SOURCES_MAX];
+    rafs_backend *backend = NULL;
+    struct origin origin = {.fd = -1};
+    uint8_t *bootstrap = NULL;
+    rafs_image *image = NULL;
+    size_t len = 0;
+    int rc = rafsi_oci_pull(pull, &wishes->env, &bootstrap, &len, &wishes->bound, err);
+
+    if (rc == RAFS_OK)
+        rc = rafsi_registry_backend(pull->registry, &backend, err);
+    if (rc < 0)
+        goto out;
+    for (size_t i = 0; i < wishes->options.backend_count; i++)
+        sources[i] = wishes->options.backends[i];
+    sources[wishes->options.backend_count] = backend;
+    wishes->options.backends = sources;
+    wishes->options.backend_count++;
+    origin.memory = bootstrap;
+    origin.size = len;
+    rc = rafsi_image_make(&origin, wishes, &image, err);
+    if (rc < 0)
+        goto out;
+    image->own_backend = backend;
+    image->own_bootstrap = bootstrap;
+    *out = image;
+    return RAFS_OK;
+out:
+    rafs_backend_free(backend);
+    rafsi_free(&wishes->env, bootstrap);
+    return rc;
+}
+
+int rafs_image_open_registry(rafs_http *http, const char *reference,
+                             const rafs_registry_options *registry,
+                             const rafs_open_options *options, rafs_image **out,
+                             const rafs_call *call, rafs_error *err)
+{
+    struct oci_reference parsed;
+    rafs_registry_options how;
+    struct wishes wishes;
+    struct oci_pull pull = {.reference = &parsed};
+    int rc;
+
+    if (!http || !reference || !out)
+        return rafsi_fail_null(err, !http ? "http" : out ? "reference" : "out");
+    rc = rafsi_wishes_take(options, call, &wishes, err);
+    if (rc == RAFS_OK)
+        rc = take_options(registry, &how, err);
+    if (rc == RAFS_OK && wishes.options.backend_count == RAFS_SOURCES_MAX)
+        rc = rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "rafs_open_options",
+                        "no room for the registry among %d backends", RAFS_SOURCES_MAX);
+    if (rc == RAFS_OK)
+        rc = rafsi_hashes_new(&wishes.env, &pull.hashes, err);
+    if (rc < 0)
+        return rc;
+    rc = start(http, reference, &how, &parsed, &pull.registry, err);
+    if (rc < 0)
+        goto out;
+    pull.platform = how.platform;
+    pull.bootstrap_limit = wishes.limits.inlined_bootstrap_bytes;
+    pull.call = &wishes.call;
+    pull.referrers = how.flags & RAFS_REGISTRY_REFERRERS;
+    rc = pull_and_open(&pull, &wishes, out, err);
+    if (rc < 0)
+        rafsi_registry_disown(pull.registry);
+    rafsi_fail_object(err, rc, "%s", rafsi_registry_name(pull.registry));
+    rafsi_registry_drop(pull.registry);
+out:
+    rafsi_hashes_free(pull.hashes);
+    return rc;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/pull.h"
+
+#include <stdio.h>
+
+#include "oci/layer.h"
+
+enum {
+    INDEX_DEPTH_MAX = 3, /* an index may name an index */
+    REFERRERS_MAX = 8    /* that are looked at */
+};
+
+struct document {
+    uint8_t *bytes;
+    size_t len;
+    uint8_t digest[OCI_DIGEST_BYTES];
+};
+
+static void drop(const struct rafsi_env *env, struct document *document)
+{
+    rafsi_free(env, document->bytes);
+    document->bytes = NULL;
+}
+
+/* Compare what came with what was named. */
+static int compare(const char *what, const struct document *document,
+                   const uint8_t *wanted, rafs_error *err)
+{
+    char want[65], have[65];
+
+    if (!wanted || rafsi_digest_equal(document->digest, wanted))
+        return RAFS_OK;
+    rafsi_digest_hex(wanted, want);
+    rafsi_digest_hex(document->digest, have);
+    return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_VERIFY, what,
+                      "digest mismatch: the registry gave %s for %s", have, want);
+}
+
+/* wanted NULL: whatever comes. */
+static int get(const struct oci_pull *pull, const char *path, const uint8_t *wanted,
+               const char *accept, uint64_t limit, const char *what,
+               const struct rafsi_env *env, struct document *out, rafs_error *err)
+{
+    int rc = rafsi_registry_get(pull->registry, path, accept, limit, what, pull->call,
+                                &out->bytes, &out->len, err);
+
+    if (rc == RAFS_OK)
+        rc = rafsi_hash_bytes(pull->hashes, RAFS_DIGEST_SHA256,
+                              out->bytes ? (const void *)out->bytes : "", out->len,
+                              out->digest, err);
+    if (rc == RAFS_OK)
+        rc = compare(what, out, wanted, err);
+    if (rc < 0)
+        drop(env, out);
+    return rafsi_fail_object(err, rc, "%s", what);
+}
+
+static int get_manifest(const struct oci_pull *pull, const char *name,
+                        const uint8_t *wanted, const struct rafsi_env *env,
+                        struct document *out, rafs_error *err)
+{
+    char path[OCI_TAG_MAX + OCI_DIGEST_TEXT + 16];
+
+    snprintf(path, sizeof(path), "manifests/%s", name);
+    return get(pull, path, wanted, "Accept: " OCI_ACCEPT, OCI_JSON_MAX, "manifest", env,
+               out, err);
+}
+
+static int get_by_digest(const struct oci_pull *pull, const uint8_t *digest,
+                         const struct rafsi_env *env, struct document *out,
+                         rafs_error *err)
+{
+    char name[OCI_DIGEST_TEXT];
+
+    rafsi_oci_digest_text(digest, name);
+    return get_manifest(pull, name, digest, env, out, err);
+}
+
+/* From what the reference names down to a manifest. */
+static int get_image(const struct oci_pull *pull, const struct rafsi_env *env,
+                     struct document *out, rafs_error *err)
+{
+    const struct oci_reference *reference = pull->reference;
+    struct oci_platform platform;
+    int rc = RAFS_OK;
+
+    if (pull->platform)
+        rc = rafsi_oci_platform_parse(pull->platform, &platform, err);
+    else
+        rafsi_oci_platform_host(&platform);
+    if (rc == RAFS_OK)
+        rc = reference->has_digest
+                 ? get_by_digest(pull, reference->digest, env, out, err)
+                 : get_manifest(pull, reference->tag, NULL, env, out, err);
+    for (unsigned depth = 0; rc == RAFS_OK; depth++) {
+        struct oci_descriptor chosen;
+        enum oci_kind kind;
+
+        rc = rafsi_oci_kind(out->bytes, out->len, NULL, &kind, err);
+        if (rc == RAFS_OK && kind == OCI_MANIFEST)
+            return RAFS_OK;
+        if (rc == RAFS_OK && depth == INDEX_DEPTH_MAX)
+            rc = rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_OPEN, "index",
+                            "an index in an index in an index");
+        if (rc == RAFS_OK)
+            rc = rafsi_oci_index_pick(out->bytes, out->len, &platform, &chosen, err);
+        drop(env, out);
+        if (rc == RAFS_OK)
+            rc = get_by_digest(pull, chosen.digest, env, out, err);
+    }
+    drop(env, out);
+    return rc;
+}
+
+/* The list of what hangs on a manifest: by the API, else by the tag that stands for it.
+ */
+static int get_referrers(const struct oci_pull *pull, const uint8_t *subject,
+                         const struct rafsi_env *env, struct document *out,
+                         rafs_error *err)
+{
+    char digest[OCI_DIGEST_TEXT];
+    char path[OCI_DIGEST_TEXT + 16];
+    int rc;
+
+    rafsi_oci_digest_text(subject, digest);
+    snprintf(path, sizeof(path), "referrers/%s", digest);
+    rc = get(pull, path, NULL, "Accept: application/vnd.oci.image.index.v1+json",
+             OCI_JSON_MAX, "list of referrers", env, out, err);
+    if (rc != RAFS_E_NOENT)
+        return rc;
+    digest[6] = '-'; /* sha256-HEX is the tag */
+    return get_manifest(pull, digest, NULL, env, out, err);
+}
+
+/* A RAFS form that hangs on the image: the first whose own manifest says so. */
+static int find_referrer(const struct oci_pull *pull, const uint8_t *subject,
+                         const struct rafsi_env *env, struct oci_manifest *out,
+                         rafs_error *err)
+{
+    struct document list = {0};
+    int rc = get_referrers(pull, subject, env, &list, err);
+
+    for (size_t i = 0; rc == RAFS_OK && i < REFERRERS_MAX; i++) {
+        struct oci_descriptor entry;
+        struct document one = {0};
+        int bad;
+
+        rc = rafsi_oci_referrer_pick(list.bytes, list.len, i, &entry, err);
+        if (rc < 0)
+            break;
+        bad = get_by_digest(pull, entry.digest, env, &one, err);
+        if (bad == RAFS_OK)
+            bad = rafsi_oci_manifest_parse(env, one.bytes, one.len, out, err);
+        drop(env, &one);
+        if (bad == RAFS_E_CANCELLED || bad == RAFS_E_TIMEOUT || bad == RAFS_E_NOMEM)
+            rc = bad;
+        if (bad < 0)
+            continue;
+        if (out->has_subject && rafsi_digest_equal(out->subject.digest, subject) &&
+            rafsi_oci_manifest_is_rafs(out, NULL) == RAFS_OK) {
+            drop(env, &list);
+            return RAFS_OK;
+        }
+        rafsi_oci_manifest_drop(env, out);
+    }
+    drop(env, &list);
+    return rc == RAFS_OK ? RAFS_E_NOENT : rc;
+}
+
+static int choose(const struct oci_pull *pull, const struct rafsi_env *env,
+                  struct oci_manifest *out, bool *bound, rafs_error *err)
+{
+    struct document image = {0};
+    rafs_error why = RAFS_ERROR_INIT;
+    int rc = get_image(pull, env, &image, err);
+
+    *bound = pull->reference->has_digest;
+    if (rc == RAFS_OK)
+        rc = rafsi_oci_manifest_parse(env, image.bytes, image.len, out, err);
+    drop(env, &image);
+    if (rc < 0)
+        return rc;
+    rc = rafsi_oci_manifest_is_rafs(out, &why);
+    if (rc == RAFS_OK)
+        return rc;
+    rafsi_oci_manifest_drop(env, out);
+    if (pull->referrers) {
+        *bound = false;
+        rc = find_referrer(pull, image.digest, env, out, err);
+        if (rc != RAFS_E_NOENT)
+            return rc;
+    }
+    if (err)
+        *err = why;
+    return why.code;
+}
+
+int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
+                   uint8_t **bootstrap, size_t *len, bool *bound, rafs_error *err)
+{
+    struct oci_manifest manifest;
+    struct document layer = {0};
+    char path[OCI_DIGEST_TEXT + 16] = "blobs/";
+    int rc = choose(pull, env, &manifest, bound, err);
+
+    if (rc < 0)
+        return rc;
+    rafsi_oci_digest_text(manifest.bootstrap.digest, path + 6);
+    if (manifest.bootstrap.size > pull->bootstrap_limit)
+        rc = rafsi_fail(err, RAFS_E_LIMIT, RAFS_STAGE_OPEN, "bootstrap layer",
+                        "has %llu bytes; inlined_bootstrap_bytes in rafs_limits allows "
+                        "%llu",
+                        (unsigned long long)manifest.bootstrap.size,
+                        (unsigned long long)pull->bootstrap_limit);
+    else if (manifest.bootstrap_compression == OCI_TAR_ZSTD)
+        rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_OPEN, "bootstrap layer",
+                        "is a tar compressed by zstd; gzip and plain ones are read");
+    if (rc == RAFS_OK)
+        rc = get(pull, path, manifest.bootstrap.digest, NULL, manifest.bootstrap.size,
+                 "bootstrap layer", env, &layer, err);
+    rafsi_oci_manifest_drop(env, &manifest);
+    if (rc == RAFS_OK)
+        rc = rafsi_layer_bootstrap(env, layer.bytes, layer.len, pull->bootstrap_limit,
+                                   bootstrap, len, err);
+    drop(env, &layer);
+    return rc;
+}

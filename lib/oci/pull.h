@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_OCI_PULL_H
+#define RAFSI_OCI_PULL_H
+
+#include "oci/registry.h"
+
+/*
+ * From a reference to the bootstrap: index, manifest, layer, each compared with the
+ * digest that the one before names. What a tag leads to is bound to nothing.
+ */
+struct oci_pull {
+    struct oci_registry *registry;
+    const struct oci_reference *reference;
+    const char *platform; /* NULL: this machine's */
+    bool referrers;       /* look for a RAFS form that hangs on an ordinary image */
+    struct rafsi_hashes *hashes;
+    uint64_t bootstrap_limit;
+    const rafs_call *call;
+};
+
+/* *bootstrap is memory of env's allocator. *bound: it follows from the digest in the
+ * reference. */
+int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
+                   uint8_t **bootstrap, size_t *len, bool *bound, rafs_error *err);
+
+#endif

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/registry.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+enum {
+    TOKEN_BODY_MAX = 262144,
+    SECRET_TRIES = 2, /* the callback is asked again after a refusal */
+    ASK_TRIES = 3     /* without a token, with one, with a newer one */
+};
+
+/* How to get in. A whole one replaces the old one; `generation` tells them apart. */
+struct pass {
+    char *authorization; /* header line; NULL: none is needed as far as known */
+    uint64_t generation;
+    uint64_t renew_ns; /* when to get another; 0: when it is refused */
+};
+
+struct oci_registry {
+    struct rafsi_env env;
+    atomic_uint users;
+    rafs_http *http;
+    bool plain;
+    char name[520];
+    char host[256];
+    char repo[256];
+    rafs_credentials_source credentials;
+    pthread_mutex_t lock;
+    pthread_cond_t renewed;
+    bool lock_ready, cond_ready;
+    bool renewing;
+    struct pass pass;
+    char *challenge; /* the last one seen, for renewals before the end */
+};
+
+const char *rafsi_registry_name(const struct oci_registry *registry)
+{
+    return registry->name;
+}
+
+struct oci_registry *rafsi_registry_hold(struct oci_registry *registry)
+{
+    atomic_fetch_add(&registry->users, 1);
+    return registry;
+}
+
+static void wipe_free(const struct rafsi_env *env, char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+    rafsi_free(env, secret);
+}
+
+static void destroy(struct oci_registry *registry)
+{
+    struct rafsi_env env = registry->env;
+
+    wipe_free(&env, registry->pass.authorization);
+    rafsi_free(&env, registry->challenge);
+    if (registry->cond_ready)
+        pthread_cond_destroy(&registry->renewed);
+    if (registry->lock_ready)
+        pthread_mutex_destroy(&registry->lock);
+    rafsi_free(&env, registry);
+}
+
+void rafsi_registry_drop(struct oci_registry *registry)
+{
+    if (!registry || atomic_fetch_sub(&registry->users, 1) != 1)
+        return;
+    if (registry->credentials.release)
+        registry->credentials.release(registry->credentials.user);
+    destroy(registry);
+}
+
+void rafsi_registry_disown(struct oci_registry *registry)
+{
+    registry->credentials.get = NULL;
+    registry->credentials.release = NULL;
+}
+
+static bool is_loopback(const char *host)
+{
+    return strcmp(host, "localhost") == 0 || strncmp(host, "localhost:", 10) == 0 ||
+           strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0;
+}
+
+static int make_locks(struct oci_registry *registry, rafs_error *err)
+{
+    pthread_condattr_t attr;
+
+    registry->lock_ready = pthread_mutex_init(&registry->lock, NULL) == 0;
+    if (pthread_condattr_init(&attr) == 0) {
+        registry->cond_ready = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 &&
+                               pthread_cond_init(&registry->renewed, &attr) == 0;
+        pthread_condattr_destroy(&attr);
+    }
+    return registry->lock_ready && registry->cond_ready
+               ? RAFS_OK
+               : rafsi_fail_nomem(err, sizeof(*registry));
+}
+
+int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
+                       const rafs_registry_options *options, struct oci_registry **out,
+                       rafs_error *err)
+{
+    struct oci_registry *registry =
+        rafsi_alloc_zero(rafsi_http_env(http), sizeof(*registry));
+    int rc;
+
+    if (!registry)
+        return rafsi_fail_nomem(err, sizeof(*registry));
+    registry->env = *rafsi_http_env(http);
+    registry->http = http;
+    atomic_init(&registry->users, 1);
+    rc = make_locks(registry, err);
+    if (rc == RAFS_OK && options->credentials)
+        rc = rafsi_take_struct(options->credentials, &registry->credentials,
+                               sizeof(registry->credentials), "rafs_credentials_source",
+                               err);
+    if (rc < 0) {
+        destroy(registry);
+        return rc;
+    }
+    snprintf(registry->host, sizeof(registry->host), "%s", reference->host);
+    snprintf(registry->repo, sizeof(registry->repo), "%s", reference->repo);
+    snprintf(registry->name, sizeof(registry->name), "%s/%s", reference->host,
+             reference->repo);
+    registry->plain =
+        (options->flags & RAFS_REGISTRY_PLAIN_HTTP) || is_loopback(registry->host);
+    *out = registry;
+    return RAFS_OK;
+}
+
+/* A header line out of a credential or token. */
+static int bearer_line(const struct rafsi_env *env, const char *token, char **out,
+                       rafs_error *err)
+{
+    static const char prefix[] = "Authorization: Bearer ";
+    size_t room = sizeof(prefix) + strlen(token);
+    char *line = rafsi_alloc(env, room);
+
+    if (!line)
+        return rafsi_fail_nomem(err, room);
+    snprintf(line, room, "%s%s", prefix, token);
+    *out = line;
+    return RAFS_OK;
+}
+
+static int get_credential(struct oci_registry *registry, uint32_t attempt,
+                          rafs_credential *out, const rafs_call *call, rafs_error *err)
+{
+    memset(out, 0, sizeof(*out));
+    out->struct_size = sizeof(*out);
+    if (!registry->credentials.get)
+        return RAFS_OK;
+    return registry->credentials.get(registry->credentials.user, registry->host,
+                                     registry->repo, attempt, out, call, err);
+}
+
+/* Ask the token server: by GET with a query, or by POST with an identity token. */
+static int ask_token(struct oci_registry *registry, const struct oci_challenge *challenge,
+                     const rafs_credential *credential, const rafs_call *call,
+                     struct http_answer *answer, uint8_t *body, rafs_error *err)
+{
+    char scope[600];
+    char *text = rafsi_alloc(&registry->env, HTTP_URL_MAX + 16384 * 3);
+    char *basic = NULL;
+    struct http_request request = {.buf = body, .len = TOKEN_BODY_MAX - 1};
+    bool post = credential->kind == RAFS_CREDENTIAL_IDENTITY_TOKEN;
+    int rc;
+
+    if (!text)
+        return rafsi_fail_nomem(err, HTTP_URL_MAX);
+    snprintf(scope, sizeof(scope), "repository:%s:pull", registry->repo);
+    if (post) {
+        rc = rafsi_oci_token_form(challenge, scope, credential->secret, text,
+                                  HTTP_URL_MAX + 16384 * 3, err);
+        request.method = "POST";
+        request.url = challenge->realm;
+        request.body = text;
+        request.body_len = rc == RAFS_OK ? strlen(text) : 0;
+        request.headers[request.header_count++] =
+            "Content-Type: application/x-www-form-urlencoded";
+    } else {
+        rc = rafsi_oci_token_url(challenge, scope, text, HTTP_URL_MAX, err);
+        request.url = text;
+        if (rc == RAFS_OK && credential->kind == RAFS_CREDENTIAL_BASIC) {
+            rc = rafsi_http_basic(&registry->env, credential->username,
+                                  credential->secret, &basic, err);
+            request.headers[request.header_count++] = basic;
+        }
+    }
+    if (rc == RAFS_OK)
+        rc = rafsi_http_do(registry->http, &request, call, answer, err);
+    wipe_free(&registry->env, basic);
+    explicit_bzero(text, HTTP_URL_MAX);
+    rafsi_free(&registry->env, text);
+    return rc;
+}
+
+static int refused(const struct oci_registry *registry, const rafs_credential *credential,
+                   rafs_error *err)
+{
+    return rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, EACCES, NULL,
+                         credential->kind == RAFS_CREDENTIAL_NONE
+                             ? "%s wants credentials, and none are known"
+                             : "%s refuses the credentials",
+                         registry->name);
+}
+
+/* A token for a Bearer challenge. *renew_ns: when it should be replaced. */
+static int bearer(struct oci_registry *registry, const struct oci_challenge *challenge,
+                  const rafs_credential *credential, const rafs_call *call,
+                  struct pass *out, rafs_error *err)
+{
+    uint64_t now = rafsi_now_ns(&registry->env);
+    uint8_t *body = NULL;
+    struct http_answer answer;
+    uint64_t life_s = 0;
+    char *token = NULL;
+    int rc;
+
+    if (credential->kind == RAFS_CREDENTIAL_BEARER)
+        return bearer_line(&registry->env, credential->secret, &out->authorization, err);
+    /* Passwords are not shown to whoever an http registry's answer names, and an https
+     * registry has no reason to send us to http. */
+    if (!registry->plain && strncmp(challenge->realm, "https://", 8) != 0)
+        return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
+                          "%s names a token server without https, which is refused",
+                          registry->name);
+    body = rafsi_alloc(&registry->env, TOKEN_BODY_MAX);
+    if (!body)
+        return rafsi_fail_nomem(err, TOKEN_BODY_MAX);
+    rc = ask_token(registry, challenge, credential, call, &answer, body, err);
+    if (rc < 0)
+        goto out;
+    if (answer.status == 401 || answer.status == 403)
+        rc = refused(registry, credential, err);
+    else
+        rc = rafsi_http_judge(&answer, challenge->realm, "token", err);
+    if (rc == RAFS_OK)
+        rc = rafsi_oci_token_parse(&registry->env, (const char *)body, answer.len, &token,
+                                   &life_s, err);
+    rafsi_http_drop(registry->http, &answer);
+    if (rc == RAFS_OK)
+        rc = bearer_line(&registry->env, token, &out->authorization, err);
+    /* A tenth of its life early, at most 20 s: reads of that moment are on their way. */
+    if (rc == RAFS_OK)
+        out->renew_ns =
+            now + life_s * 1000000000 - rafsi_min(life_s * 100000000, 20000000000ull);
+out:
+    wipe_free(&registry->env, token);
+    explicit_bzero(body, TOKEN_BODY_MAX);
+    rafsi_free(&registry->env, body);
+    return rc;
+}
+
+static int make_pass(struct oci_registry *registry, const char *challenge_text,
+                     uint32_t first, const rafs_call *call, struct pass *out,
+                     rafs_error *err)
+{
+    struct oci_challenge challenge;
+    rafs_credential *credential;
+    int rc = rafsi_oci_challenge_parse(challenge_text, &challenge, err);
+
+    if (rc < 0)
+        return rc;
+    credential = rafsi_alloc(&registry->env, sizeof(*credential));
+    if (!credential)
+        return rafsi_fail_nomem(err, sizeof(*credential));
+    for (uint32_t attempt = first; attempt < SECRET_TRIES; attempt++) {
+        rc = get_credential(registry, attempt, credential, call, err);
+        if (rc < 0)
+            break;
+        if (challenge.bearer)
+            rc = bearer(registry, &challenge, credential, call, out, err);
+        else if (credential->kind == RAFS_CREDENTIAL_BASIC)
+            rc = rafsi_http_basic(&registry->env, credential->username,
+                                  credential->secret, &out->authorization, err);
+        else
+            rc = refused(registry, credential, err);
+        if (rc == RAFS_OK || !err || err->os_errno != EACCES)
+            break;
+    }
+    explicit_bzero(credential, sizeof(*credential));
+    rafsi_free(&registry->env, credential);
+    return rc;
+}
+
+static void wait_slice(struct oci_registry *registry)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 20 * 1000 * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&registry->renewed, &registry->lock, &until);
+}
+
+/* Wait until nobody renews, or take that upon us (*ours). */
+static int enter(struct oci_registry *registry, uint64_t seen, const rafs_call *call,
+                 bool *ours, rafs_error *err)
+{
+    int rc = RAFS_OK;
+    bool newer = false;
+
+    *ours = false;
+    while (rc == RAFS_OK && !*ours && !newer) {
+        pthread_mutex_lock(&registry->lock);
+        newer = registry->pass.generation != seen;
+        if (!newer && !registry->renewing)
+            *ours = registry->renewing = true;
+        else if (!newer)
+            wait_slice(registry);
+        pthread_mutex_unlock(&registry->lock);
+        rc = rafsi_call_check(&registry->env, call, RAFS_STAGE_FETCH, err);
+    }
+    return *ours ? RAFS_OK : rc;
+}
+
+/* Get a newer pass than the one of generation `seen`, unless another thread has. */
+static int renew(struct oci_registry *registry, uint64_t seen, const char *challenge,
+                 uint32_t first, const rafs_call *call, rafs_error *err)
+{
+    rafs_error local = RAFS_ERROR_INIT;
+    struct pass fresh = {0};
+    char *copy = NULL;
+    char *old = NULL;
+    bool ours;
+    int rc = enter(registry, seen, call, &ours, err);
+
+    if (rc < 0 || !ours)
+        return rc;
+    copy = rafsi_strdup(&registry->env, challenge);
+    rc = copy ? make_pass(registry, challenge, first, call, &fresh, &local)
+              : rafsi_fail_nomem(&local, 0);
+    pthread_mutex_lock(&registry->lock);
+    registry->renewing = false;
+    if (rc == RAFS_OK) {
+        char *text = registry->challenge;
+
+        old = registry->pass.authorization;
+        fresh.generation = seen + 1;
+        registry->pass = fresh;
+        registry->challenge = copy;
+        copy = text;
+    }
+    pthread_cond_broadcast(&registry->renewed);
+    pthread_mutex_unlock(&registry->lock);
+    wipe_free(&registry->env, old);
+    rafsi_free(&registry->env, copy);
+    if (rc < 0 && err)
+        *err = local;
+    return rc;
+}
+
+/* A copy of the header line that lets us in; says whether it is about to end. */
+static int current(struct oci_registry *registry, char **line, uint64_t *generation,
+                   char **ending, rafs_error *err)
+{
+    uint64_t now = rafsi_now_ns(&registry->env);
+    bool good = true;
+
+    *line = NULL;
+    *ending = NULL;
+    pthread_mutex_lock(&registry->lock);
+    *generation = registry->pass.generation;
+    if (registry->pass.authorization) {
+        *line = rafsi_strdup(&registry->env, registry->pass.authorization);
+        good = *line != NULL;
+    }
+    if (registry->pass.renew_ns && now >= registry->pass.renew_ns &&
+        !registry->renewing && registry->challenge)
+        *ending = rafsi_strdup(&registry->env, registry->challenge);
+    pthread_mutex_unlock(&registry->lock);
+    return good ? RAFS_OK : rafsi_fail_nomem(err, 0);
+}
+
+static int registry_ask(void *user, struct http_request *request, const rafs_call *call,
+                        struct http_answer *answer, rafs_error *err)
+{
+    struct oci_registry *registry = user;
+    size_t before = request->header_count;
+    int rc = RAFS_OK;
+
+    for (unsigned i = 0; i < ASK_TRIES; i++) {
+        uint64_t generation;
+        char *line, *ending;
+        bool was_in;
+
+        rc = current(registry, &line, &generation, &ending, err);
+        if (rc == RAFS_OK && ending) {
+            /* If that fails, the old one may still do. */
+            wipe_free(&registry->env, line);
+            renew(registry, generation, ending, 0, call, NULL);
+            rafsi_free(&registry->env, ending);
+            rc = current(registry, &line, &generation, &ending, err);
+            rafsi_free(&registry->env, ending);
+        }
+        if (rc < 0)
+            return rc;
+        if (line)
+            request->headers[request->header_count++] = line;
+        rc = rafsi_http_do(registry->http, request, call, answer, err);
+        request->header_count = before;
+        was_in = line != NULL;
+        wipe_free(&registry->env, line);
+        if (rc < 0 || (answer->status != 401 && !(answer->status == 403 && was_in)) ||
+            !answer->authenticate || i + 1 == ASK_TRIES)
+            return rc;
+        /* Refused though we had a pass: the credentials may have changed. */
+        rc =
+            renew(registry, generation, answer->authenticate, was_in && i > 0, call, err);
+        rafsi_http_drop(registry->http, answer);
+        if (rc < 0)
+            return rc;
+    }
+    return rc;
+}
+
+static int registry_url(void *user, const char *blob_id, char *out, size_t room,
+                        rafs_error *err)
+{
+    const struct oci_registry *registry = user;
+
+    if (strlen(blob_id) != 64 || strspn(blob_id, "0123456789abcdef") != 64)
+        return rafsi_fail(err, RAFS_E_NOENT, RAFS_STAGE_FETCH, NULL,
+                          "%s: only blobs named by a SHA-256 are in a registry",
+                          registry->name);
+    snprintf(out, room, "%s://%s/v2/%s/blobs/sha256:%s",
+             registry->plain ? "http" : "https", registry->host, registry->repo, blob_id);
+    return RAFS_OK;
+}
+
+static void registry_release(void *user)
+{
+    rafsi_registry_drop(user);
+}
+
+static struct http_site site_of(struct oci_registry *registry)
+{
+    return (struct http_site){.http = registry->http,
+                              .user = registry,
+                              .url = registry_url,
+                              .ask = registry_ask,
+                              .release = registry_release};
+}
+
+int rafsi_registry_backend(struct oci_registry *registry, rafs_backend **out,
+                           rafs_error *err)
+{
+    struct http_site site = site_of(registry);
+    int rc = rafsi_backend_new_site(&site, out, err);
+
+    if (rc == RAFS_OK)
+        rafsi_registry_hold(registry);
+    return rc;
+}
+
+/* A body of unknown length, as it comes. */
+struct document {
+    const struct rafsi_env *env;
+    uint8_t *at;
+    size_t len, room;
+};
+
+static int add_piece(void *user, const uint8_t *at, size_t len, rafs_error *err)
+{
+    struct document *document = user;
+
+    if (len > document->room - document->len) {
+        size_t room = (document->len + len) * 2;
+        uint8_t *more = rafsi_alloc(document->env, room);
+
+        if (!more)
+            return rafsi_fail_nomem(err, room);
+        if (document->len > 0)
+            memcpy(more, document->at, document->len);
+        rafsi_free(document->env, document->at);
+        document->at = more;
+        document->room = room;
+    }
+    memcpy(document->at + document->len, at, len);
+    document->len += len;
+    return RAFS_OK;
+}
+
+int rafsi_registry_get(struct oci_registry *registry, const char *path,
+                       const char *accept, uint64_t limit, const char *what,
+                       const rafs_call *call, uint8_t **out, size_t *len, rafs_error *err)
+{
+    struct http_site site = site_of(registry);
+    struct document document = {.env = &registry->env};
+    struct http_request request = {
+        .piece = add_piece, .user = &document, .piece_max = limit};
+    struct http_answer answer;
+    char url[HTTP_URL_MAX];
+    int rc;
+
+    if ((size_t)snprintf(url, sizeof(url), "%s://%s/v2/%s/%s",
+                         registry->plain ? "http" : "https", registry->host,
+                         registry->repo, path) >= sizeof(url))
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, NULL,
+                          "the URL is too long");
+    request.url = url;
+    if (accept)
+        request.headers[request.header_count++] = accept;
+    rc = rafsi_site_get(&site, &request, call, &answer, NULL, err);
+    if (rc == RAFS_OK) {
+        rc = rafsi_http_judge(&answer, url, what, err);
+        rafsi_http_drop(registry->http, &answer);
+    }
+    if (rc < 0) {
+        rafsi_free(&registry->env, document.at);
+        return rc;
+    }
+    *out = document.at;
+    *len = document.len;
+    return RAFS_OK;
+}
