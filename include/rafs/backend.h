@@ -21,6 +21,13 @@ extern "C" {
 /** A source of blobs. Any number of images and threads may use one at once. */
 typedef struct rafs_backend rafs_backend;
 
+/** Bits of rafs_backend_ops.flags. */
+enum {
+    /** Requests cost more than bytes: the network. Chunks that lie beside each other are
+     * then asked for together and read ahead, see rafs_limits.merge_bytes. */
+    RAFS_BACKEND_REMOTE = 1
+};
+
 /**
  * A backend of the program's own. All functions are called from any thread that reads, at
  * once, never under a lock of librafs. They return RAFS_OK or a RAFS_E_ code
@@ -31,7 +38,7 @@ typedef struct rafs_backend rafs_backend;
  */
 typedef struct rafs_backend_ops {
     uint32_t struct_size; /**< sizeof(rafs_backend_ops) */
-    uint32_t reserved;    /**< 0 */
+    uint32_t flags;       /**< RAFS_BACKEND_ */
     /** Open a blob. *blob is the backend's own. Called once for each blob and image;
      * again after a failure; twice, and one of them closed, if two threads are first.
      * blob_id is 1 to 64 bytes without '/' and control characters. */

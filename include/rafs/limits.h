@@ -48,6 +48,17 @@ typedef struct rafs_limits {
     /** Verified chunks kept in memory. Default 32 MiB; 1 keeps none. The chunks that
      *  running reads are using come on top: one for each thread. */
     uint64_t chunk_cache_bytes;
+    /** Stored bytes that are asked for at once, chunks beside the wanted one taken along
+     * up to there. Default: 256 KiB for backends with RAFS_BACKEND_REMOTE, as long as no
+     * more than a third of all bytes was for nothing, and chunk by chunk for the others.
+     * 1: strictly on demand: no chunk that no read asked for. Any other number goes for
+     * every backend. */
+    uint64_t merge_bytes;
+    /** Bytes of a file that are read ahead of a reader who goes from start to end, by up
+     * to four threads of the image, which it starts when first needed. Default: 8 MiB
+     * for backends with RAFS_BACKEND_REMOTE, none for the others; 1: none. Never more
+     * than half of chunk_cache_bytes. */
+    uint64_t ahead_bytes;
 } rafs_limits;
 
 #endif

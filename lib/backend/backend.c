@@ -31,6 +31,9 @@ int rafs_backend_new(const rafs_backend_ops *ops, void *user, const rafs_env *en
     if (!made.ops.open || !made.ops.read)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "backend",
                           "open and read must be set");
+    if (made.ops.flags & ~(uint32_t)RAFS_BACKEND_REMOTE)
+        return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "backend",
+                          "flags 0x%x are not known", made.ops.flags);
     rc = rafsi_env_take(env, &made.env, err);
     if (rc < 0)
         return rc;
@@ -41,6 +44,11 @@ int rafs_backend_new(const rafs_backend_ops *ops, void *user, const rafs_env *en
     *backend = made;
     *out = backend;
     return RAFS_OK;
+}
+
+bool rafsi_backend_remote(const rafs_backend *backend)
+{
+    return backend->ops.flags & RAFS_BACKEND_REMOTE;
 }
 
 void rafs_backend_free(rafs_backend *backend)

@@ -20,6 +20,9 @@ int rafsi_backend_open(rafs_backend *backend, const char *blob_id, const rafs_ca
                        struct rafsi_blob_handle *out, rafs_error *err);
 void rafsi_backend_close(struct rafsi_blob_handle *handle);
 
+/* Does a request cost more than the bytes it brings? */
+bool rafsi_backend_remote(const rafs_backend *backend);
+
 /* Length of the blob; RAFS_E_UNSUPPORTED if the backend cannot tell. */
 int rafsi_backend_size(const struct rafsi_blob_handle *handle, const char *blob_id,
                        const rafs_call *call, uint64_t *size, rafs_error *err);

@@ -258,6 +258,7 @@ int rafsi_backend_new_site(const struct http_site *of, rafs_backend **out,
 {
     const struct rafsi_env *env = rafsi_http_env(of->http);
     rafs_backend_ops ops = {.struct_size = sizeof(ops),
+                            .flags = RAFS_BACKEND_REMOTE,
                             .open = site_open,
                             .size = site_size,
                             .read = site_read,

@@ -10,6 +10,7 @@ struct entry {
     struct rafsi_cache_key key;
     struct verified *good;
     uint64_t cost;
+    bool ahead;                  /* nobody asked for it yet */
     struct entry *next;          /* in its bucket */
     struct entry *older, *newer; /* in its shard, by use */
 };
@@ -141,14 +142,37 @@ static struct entry *find(struct entry *entry, const struct rafsi_cache_key *key
 struct verified *rafsi_cache_get(struct rafsi_cache *cache,
                                  const struct rafsi_cache_key *key)
 {
+    bool ahead;
+
+    return rafsi_cache_use(cache, key, &ahead);
+}
+
+bool rafsi_cache_has(struct rafsi_cache *cache, const struct rafsi_cache_key *key)
+{
+    uint32_t hash = rafsi_cache_key_hash(key);
+    struct shard *shard = shard_of(cache, hash);
+    bool there;
+
+    pthread_mutex_lock(&shard->lock);
+    there = find(*bucket_of(cache, shard, hash), key) != NULL;
+    pthread_mutex_unlock(&shard->lock);
+    return there;
+}
+
+struct verified *rafsi_cache_use(struct rafsi_cache *cache,
+                                 const struct rafsi_cache_key *key, bool *ahead)
+{
     uint32_t hash = rafsi_cache_key_hash(key);
     struct shard *shard = shard_of(cache, hash);
     struct verified *good = NULL;
     struct entry *entry;
 
+    *ahead = false;
     pthread_mutex_lock(&shard->lock);
     entry = find(*bucket_of(cache, shard, hash), key);
     if (entry) {
+        *ahead = entry->ahead;
+        entry->ahead = false;
         good = rafsi_verified_hold(entry->good);
         unlink_by_use(shard, entry);
         append_by_use(shard, entry);
@@ -205,8 +229,8 @@ static bool make_room(struct rafsi_cache *cache, uint32_t hash, uint64_t cost)
     return true;
 }
 
-void rafsi_cache_put(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
-                     struct verified *good)
+static void put(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
+                struct verified *good, bool ahead)
 {
     uint32_t hash = rafsi_cache_key_hash(key);
     struct shard *shard = shard_of(cache, hash);
@@ -218,7 +242,8 @@ void rafsi_cache_put(struct rafsi_cache *cache, const struct rafsi_cache_key *ke
         entry = rafsi_alloc(&cache->env, sizeof(*entry));
     if (!entry)
         return;
-    *entry = (struct entry){.key = *key, .good = rafsi_verified_hold(good)};
+    *entry =
+        (struct entry){.key = *key, .good = rafsi_verified_hold(good), .ahead = ahead};
     entry->cost = rafsi_verified_cost(good) + sizeof(*entry);
     if (!make_room(cache, hash, entry->cost)) {
         rafsi_verified_drop(good);
@@ -236,4 +261,16 @@ void rafsi_cache_put(struct rafsi_cache *cache, const struct rafsi_cache_key *ke
     pthread_mutex_unlock(&shard->lock);
     if (there)
         discard(cache, entry);
+}
+
+void rafsi_cache_put(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
+                     struct verified *good)
+{
+    put(cache, key, good, false);
+}
+
+void rafsi_cache_put_ahead(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
+                           struct verified *good)
+{
+    put(cache, key, good, true);
 }

@@ -231,25 +231,47 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     return rc;
 }
 
+/* Stored bytes that somebody asked for, or nobody yet. */
+static void account(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    bool ahead)
+{
+    atomic_fetch_add_explicit(ahead ? &reader->extra : &reader->wanted,
+                              chunk->record.compressed_size, memory_order_relaxed);
+}
+
+void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      const struct rafsi_cache_key *key, bool ahead,
+                      struct verified *good)
+{
+    if (ahead)
+        rafsi_cache_put_ahead(reader->cache, key, good);
+    else
+        rafsi_cache_put(reader->cache, key, good);
+    account(reader, chunk, ahead);
+    atomic_fetch_add_explicit(&reader->fetched, 1, memory_order_relaxed);
+}
+
 /* Fetch as the one that all others wait for. */
 static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                const struct rafsi_cache_key *key, struct rafsi_flight *flight,
-                const rafs_call *call, struct verified **out, rafs_error *err)
+                const struct rafsi_cache_key *key, const struct wish *wish,
+                struct rafsi_flight *flight, const rafs_call *call, struct verified **out,
+                rafs_error *err)
 {
     rafs_error local = RAFS_ERROR_INIT;
+    struct window *rest = NULL;
     /* The last flight may have landed between our look into the cache and now. */
     struct verified *good = rafsi_cache_get(reader->cache, key);
     int rc = RAFS_OK;
 
     if (!good) {
-        rc = rafsi_fetch_fresh(reader, chunk, true, call, &good, &local);
-        if (rc == RAFS_OK) {
-            rafsi_cache_put(reader->cache, key, good);
-            atomic_fetch_add_explicit(&reader->fetched, 1, memory_order_relaxed);
-        }
+        if (!rafsi_window_fetch(reader, chunk, wish, call, &good, &rest))
+            rc = rafsi_fetch_fresh(reader, chunk, true, call, &good, &local);
+        if (rc == RAFS_OK)
+            rafsi_fetch_keep(reader, chunk, key, wish->ahead, good);
     }
     rafsi_fail_object(&local, rc, "blob %s", reader->tree->blobs[chunk->record.blob].id);
     rafsi_flight_land(reader->flights, flight, rc, good, &local);
+    rafsi_window_finish(reader, rest, call); /* those who wait for the chunk go first */
     if (rc == RAFS_OK)
         *out = good;
     else if (err)
@@ -257,8 +279,37 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     return rc;
 }
 
+/* From the memory, if it is there. */
+static struct verified *remembered(struct rafsi_reader *reader,
+                                   const struct rafsi_chunk *chunk,
+                                   const struct rafsi_cache_key *key)
+{
+    bool ahead;
+    struct verified *good = rafsi_cache_use(reader->cache, key, &ahead);
+
+    if (!good)
+        return NULL;
+    atomic_fetch_add_explicit(&reader->cached, 1, memory_order_relaxed);
+    if (ahead) {
+        account(reader, chunk, false);
+        atomic_fetch_sub_explicit(&reader->extra, chunk->record.compressed_size,
+                                  memory_order_relaxed);
+    }
+    return good;
+}
+
+static int readable(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    rafs_error *err)
+{
+    int rc = rafsi_blob_readable(reader->tree, chunk->record.blob, err);
+
+    return rafsi_fail_object(err, rc, "blob %s",
+                             reader->tree->blobs[chunk->record.blob].id);
+}
+
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                const rafs_call *call, struct verified **out, rafs_error *err)
+                const struct wish *wish, const rafs_call *call, struct verified **out,
+                rafs_error *err)
 {
     struct rafsi_cache_key key;
     struct rafsi_chunk found;
@@ -273,18 +324,45 @@ int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
         chunk = &found;
     }
     key = rafsi_chunk_key(chunk);
-    good = rafsi_cache_get(reader->cache, &key);
+    good = remembered(reader, chunk, &key);
     if (good) {
-        atomic_fetch_add_explicit(&reader->cached, 1, memory_order_relaxed);
         *out = good;
         return RAFS_OK;
     }
-    rc = rafsi_blob_readable(reader->tree, chunk->record.blob, err);
-    if (rc < 0)
-        return rafsi_fail_object(err, rc, "blob %s",
-                                 reader->tree->blobs[chunk->record.blob].id);
-    rc = rafsi_flight_join(reader->flights, &key, call, &flight, out, err);
+    rc = readable(reader, chunk, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_flight_join(reader->flights, &key, call, &flight, out, err);
     if (rc < 0 || !flight)
         return rc;
-    return lead(reader, chunk, &key, flight, call, out, err);
+    return lead(reader, chunk, &key, wish, flight, call, out, err);
+}
+
+int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      const struct wish *wish, const rafs_call *call, rafs_error *err)
+{
+    struct rafsi_cache_key key;
+    struct rafsi_chunk found;
+    struct rafsi_flight *flight;
+    struct verified *good = NULL;
+    int rc;
+
+    if (chunk->no_record) {
+        rc = rafsi_digest_find(reader, chunk, call, &found, err);
+        if (rc < 0)
+            return rc;
+        chunk = &found;
+    }
+    key = rafsi_chunk_key(chunk);
+    if (rafsi_cache_has(reader->cache, &key))
+        return RAFS_OK;
+    rc = readable(reader, chunk, err);
+    if (rc < 0)
+        return rc;
+    flight = rafsi_flight_try(reader->flights, &key);
+    if (!flight)
+        return RAFS_OK;
+    rc = lead(reader, chunk, &key, wish, flight, call, &good, err);
+    if (rc == RAFS_OK)
+        rafsi_verified_drop(good);
+    return rc;
 }

@@ -164,6 +164,36 @@ static int wait_for(struct rafsi_flights *flights, struct rafsi_flight *flight,
     return rc;
 }
 
+static struct rafsi_flight *make(struct rafsi_flights *flights,
+                                 const struct rafsi_cache_key *key)
+{
+    struct rafsi_flight *fresh = rafsi_alloc(&flights->env, sizeof(*fresh));
+
+    if (!fresh)
+        return NULL;
+    fresh->key = *key;
+    fresh->users = 1;
+    fresh->landed = false;
+    fresh->good = NULL; /* the error is set only by a flight that fails */
+    return fresh;
+}
+
+struct rafsi_flight *rafsi_flight_try(struct rafsi_flights *flights,
+                                      const struct rafsi_cache_key *key)
+{
+    struct rafsi_flight *fresh = make(flights, key);
+    struct rafsi_flight *flight;
+
+    if (!fresh)
+        return NULL;
+    flight = board(lane_of(flights, key), fresh);
+    if (flight == fresh)
+        return fresh;
+    rafsi_free(&flights->env, fresh);
+    leave(flights, flight);
+    return NULL;
+}
+
 int rafsi_flight_join(struct rafsi_flights *flights, const struct rafsi_cache_key *key,
                       const rafs_call *call, struct rafsi_flight **lead,
                       struct verified **good, rafs_error *err)
@@ -171,16 +201,12 @@ int rafsi_flight_join(struct rafsi_flights *flights, const struct rafsi_cache_ke
     *lead = NULL;
     *good = NULL;
     while (!*good) {
-        struct rafsi_flight *fresh = rafsi_alloc(&flights->env, sizeof(*fresh));
+        struct rafsi_flight *fresh = make(flights, key);
         struct rafsi_flight *flight;
         int rc;
 
         if (!fresh)
             return rafsi_fail_nomem(err, sizeof(*fresh));
-        fresh->key = *key;
-        fresh->users = 1;
-        fresh->landed = false;
-        fresh->good = NULL; /* the error is set only by a flight that fails */
         flight = board(lane_of(flights, key), fresh);
         if (flight == fresh) {
             *lead = fresh;

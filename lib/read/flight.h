@@ -24,6 +24,10 @@ void rafsi_flights_free(struct rafsi_flights *flights);
 int rafsi_flight_join(struct rafsi_flights *flights, const struct rafsi_cache_key *key,
                       const rafs_call *call, struct rafsi_flight **lead,
                       struct verified **good, rafs_error *err);
+/* Lead the flight of a chunk that nobody fetches now; NULL: somebody does, or no memory.
+ * Never waits. */
+struct rafsi_flight *rafsi_flight_try(struct rafsi_flights *flights,
+                                      const struct rafsi_cache_key *key);
 /* Tell the others how it ended. good: with RAFS_OK, stays the caller's; err: else. */
 void rafsi_flight_land(struct rafsi_flights *flights, struct rafsi_flight *flight, int rc,
                        struct verified *good, const rafs_error *err);

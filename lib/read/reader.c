@@ -133,6 +133,7 @@ static int read_chunk(struct rafsi_reader *reader, const struct rafsi_node *file
                       uint64_t offset, uint64_t most, struct sink *sink, uint64_t *done,
                       const rafs_call *call, rafs_error *err)
 {
+    struct wish wish = {.file = file, .until = offset + most};
     struct rafsi_chunk chunk;
     struct verified *good;
     uint64_t skip, len;
@@ -151,7 +152,7 @@ static int read_chunk(struct rafsi_reader *reader, const struct rafsi_node *file
         put(sink, NULL, (size_t)len);
         return RAFS_OK;
     }
-    rc = rafsi_fetch(reader, &chunk, call, &good, err);
+    rc = rafsi_fetch(reader, &chunk, &wish, call, &good, err);
     if (rc < 0)
         return rc;
     if (rafsi_within(skip, len, rafsi_verified_size(good)))

@@ -59,6 +59,8 @@ struct rafsi_reader {
     struct worker *workers;
     size_t workers_idle;
     atomic_uint_least64_t cached, fetched, refused, requests, bytes;
+    /* Stored bytes that reads asked for, and those fetched besides and not yet used. */
+    atomic_uint_least64_t wanted, extra;
 };
 
 /* worker.c */
@@ -111,9 +113,36 @@ int rafsi_blob_digests_entry(const struct blob_record *record, const struct blob
 int rafsi_digest_find(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       const rafs_call *call, struct rafsi_chunk *out, rafs_error *err);
 
+/* What a chunk is wanted for, so that others can be taken along. */
+struct wish {
+    const struct rafsi_node *file;
+    uint64_t until; /* the bytes of the file before this one will be wanted too */
+    bool ahead;     /* by us, before anybody asked */
+};
+
+/* window.c: chunks that lie beside each other, in one request. */
+struct window;
+/* The chunk and what follows it, if that is worth a request: true if it came and is
+ * verified. *rest, if not NULL, is to be finished by rafsi_window_finish(): the others
+ * verified too, kept, and landed. Whatever is wrong with them is nobody's error. */
+bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                        const struct wish *wish, const rafs_call *call,
+                        struct verified **out, struct window **rest);
+void rafsi_window_finish(struct rafsi_reader *reader, struct window *window,
+                         const rafs_call *call);
+
 /* fetch.c: a chunk that is not a hole, from cache or source, with a reference. */
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                const rafs_call *call, struct verified **out, rafs_error *err);
+                const struct wish *wish, const rafs_call *call, struct verified **out,
+                rafs_error *err);
+/* Fetch a chunk and what lies beside it unless it is there or under way; never waits for
+ * another thread. */
+int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      const struct wish *wish, const rafs_call *call, rafs_error *err);
+/* Remember a chunk that came from a source. */
+void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      const struct rafsi_cache_key *key, bool ahead,
+                      struct verified *good);
 /* The same from the sources alone, past cache and flights. keep: put what lies beside it
  * in a batch into the cache. err is not NULL. */
 int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "read/reader.h"
+
+/*
+ * A request costs a round trip, so chunks that lie beside each other travel together:
+ * those that the same read wants, then, where bytes are cheaper than requests, those that
+ * follow. Each chunk is decoded and verified on its own, as if it had come alone.
+ */
+
+enum {
+    GAP_MAX =
+        8192, /* unwanted bytes between two chunks that are cheaper than a request */
+    PIECES_MAX = 256,
+    ASK_MAX = 1 << 20,       /* stored bytes in one request */
+    AUTOMATIC_MAX = 1 << 18, /* of them for nobody in particular */
+    EXTRA_FREE = 1 << 18     /* such bytes before any has proved useful */
+};
+
+struct piece {
+    struct rafsi_chunk chunk;
+    struct rafsi_flight *flight; /* NULL: the chunk that was wanted, whose leader lands */
+    bool ahead;
+};
+
+struct window {
+    uint64_t begin, end; /* in the stored blob */
+    uint64_t raw_bytes;  /* that its chunks decode to */
+    struct rafsi_buffer *bytes;
+    size_t source;
+    uint32_t count;
+    struct piece pieces[PIECES_MAX];
+};
+
+/* How far a window may go. */
+struct bounds {
+    uint64_t stored; /* all of it */
+    uint64_t extra;  /* of it with chunks that nobody asked for */
+    uint64_t raw;
+};
+
+static bool bounds_of(struct rafsi_reader *reader, size_t source, struct bounds *out)
+{
+    uint64_t merge = reader->tree->limits.merge_bytes;
+    uint64_t wanted = atomic_load_explicit(&reader->wanted, memory_order_relaxed);
+    uint64_t extra = atomic_load_explicit(&reader->extra, memory_order_relaxed);
+    bool remote = rafsi_backend_remote(reader->sources[source]);
+
+    if (merge == 0 && !remote)
+        return false;
+    out->stored = ASK_MAX;
+    out->extra = 0;
+    /* What is taken along has to stay until it is used. */
+    out->raw = reader->tree->limits.chunk_cache_bytes / 4;
+    if (merge > 1)
+        out->stored = out->extra = merge;
+    else if (merge == 0 && extra < EXTRA_FREE + wanted / 2)
+        out->extra = rafsi_min(AUTOMATIC_MAX, EXTRA_FREE + wanted / 2 - extra);
+    return true;
+}
+
+/* A chunk whose place in the blob the bootstrap itself tells. */
+static bool plainly_placed(const struct rafsi_reader *reader,
+                           const struct rafsi_chunk *chunk)
+{
+    return !chunk->no_record &&
+           !(reader->tree->blobs[chunk->record.blob].features & RAFS_BLOB_BATCH);
+}
+
+/* v6: the chunk with the next number, whatever file it is of. */
+static bool next_in_blob(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                         struct rafsi_chunk *out)
+{
+    uint32_t blob = chunk->record.blob;
+
+    memset(out, 0, sizeof(*out));
+    out->digest_algorithm = chunk->digest_algorithm;
+    out->compressor = chunk->compressor;
+    return rafsi_v6_chunk_of(reader->tree, blob, chunk->record.index + 1, &out->record,
+                             NULL) == RAFS_OK;
+}
+
+/* v5 has no table of a blob's chunks: the next of the same file. */
+static bool next_in_file(struct rafsi_reader *reader, const struct wish *wish,
+                         const struct rafsi_chunk *chunk, struct rafsi_chunk *out)
+{
+    uint64_t offset = chunk->file_offset + chunk->length;
+
+    return offset < wish->file->attr.size &&
+           rafsi_tree_chunk(reader->tree, wish->file, offset, out, NULL) == RAFS_OK &&
+           !out->hole && out->record.blob == chunk->record.blob;
+}
+
+/* Take the lead for a chunk unless it is there or under way. */
+static struct rafsi_flight *board(struct rafsi_reader *reader,
+                                  const struct rafsi_chunk *chunk)
+{
+    struct rafsi_cache_key key = rafsi_chunk_key(chunk);
+    struct rafsi_flight *flight;
+
+    if (rafsi_cache_has(reader->cache, &key))
+        return NULL;
+    flight = rafsi_flight_try(reader->flights, &key);
+    if (flight && rafsi_cache_has(reader->cache, &key)) {
+        /* The last flight landed meanwhile; whoever joined ours looks again. */
+        rafsi_flight_land(reader->flights, flight, RAFS_E_CANCELLED, NULL, NULL);
+        flight = NULL;
+    }
+    return flight;
+}
+
+static void add(struct window *window, const struct rafsi_chunk *chunk,
+                struct rafsi_flight *flight, bool ahead)
+{
+    window->pieces[window->count++] = (struct piece){*chunk, flight, ahead};
+    window->end = chunk->record.compressed_offset + chunk->record.compressed_size;
+    window->raw_bytes += chunk->record.uncompressed_size;
+}
+
+/* Does the chunk fit behind the window? */
+static bool fits(const struct window *window, const struct bounds *bounds,
+                 const struct rafsi_chunk *chunk, bool extra)
+{
+    uint64_t at = chunk->record.compressed_offset;
+    uint64_t gap = at - window->end;
+    uint64_t bytes = at + chunk->record.compressed_size - window->begin;
+
+    return at >= window->end && gap <= (bounds->extra ? GAP_MAX : 0) &&
+           bytes <= (extra ? bounds->extra : bounds->stored) &&
+           window->raw_bytes + chunk->record.uncompressed_size <= bounds->raw;
+}
+
+static void extend(struct rafsi_reader *reader, struct window *window,
+                   const struct wish *wish, const struct bounds *bounds)
+{
+    struct rafsi_chunk last = window->pieces[0].chunk;
+    uint64_t end = last.file_offset + last.length;
+    uint64_t left = wish->until > end ? wish->until - end : 0; /* of the read */
+    bool v6 = reader->tree->super.version == 6;
+
+    /* Chunks that are there already make gaps, so they are counted apart. */
+    for (unsigned seen = 0; window->count < PIECES_MAX && seen < 2 * PIECES_MAX; seen++) {
+        struct rafsi_flight *flight;
+        struct rafsi_chunk next;
+        bool extra = left == 0;
+
+        if (extra && bounds->extra == 0)
+            break;
+        if (!(v6 ? next_in_blob(reader, &last, &next)
+                 : next_in_file(reader, wish, &last, &next)) ||
+            !fits(window, bounds, &next, extra))
+            break;
+        last = next;
+        left -= rafsi_min(left, next.record.uncompressed_size);
+        flight = board(reader, &next);
+        if (flight)
+            add(window, &next, flight, extra || wish->ahead);
+    }
+}
+
+/* One chunk out of the bytes that came. */
+static int open_piece(struct rafsi_reader *reader, const struct window *window,
+                      const struct rafsi_chunk *chunk, struct worker *worker,
+                      struct verified **out, rafs_error *err)
+{
+    const struct chunk_record *record = &chunk->record;
+    const uint8_t *from = window->bytes->at + (record->compressed_offset - window->begin);
+    struct rafsi_buffer *raw = NULL;
+    int rc = rafsi_pool_take(reader->pool, record->uncompressed_size, &raw, err);
+
+    if (rc < 0)
+        return rc;
+    if (record->flags & CHUNK_COMPRESSED)
+        rc = rafsi_decode(worker->decoder, chunk->compressor, from,
+                          record->compressed_size, raw->at, raw->len, err);
+    else if (record->compressed_size == raw->len)
+        memcpy(raw->at, from, raw->len);
+    else
+        rc = RAFS_E_CORRUPT;
+    if (rc == RAFS_OK)
+        rc = rafsi_verify(raw, reader->hashes, chunk->digest_algorithm, record->digest,
+                          out, err);
+    if (rc < 0)
+        rafsi_buffer_free(raw);
+    return rc;
+}
+
+/* Give up the flights from one on: whoever waits fetches for himself. */
+static void give_up(struct rafsi_reader *reader, struct window *window, uint32_t from)
+{
+    for (uint32_t i = from; i < window->count; i++)
+        if (window->pieces[i].flight)
+            rafsi_flight_land(reader->flights, window->pieces[i].flight, RAFS_E_CANCELLED,
+                              NULL, NULL);
+    rafsi_buffer_free(window->bytes);
+    rafsi_free(&reader->env, window);
+}
+
+static int travel(struct rafsi_reader *reader, struct window *window,
+                  struct blob_source *at, const rafs_call *call)
+{
+    size_t len = (size_t)(window->end - window->begin);
+    int rc = rafsi_pool_take(reader->pool, len, &window->bytes, NULL);
+
+    if (rc < 0)
+        return rc;
+    return rafsi_blob_fetch(reader, window->pieces[0].chunk.record.blob, at,
+                            window->begin, window->bytes->at, len, call, NULL);
+}
+
+static struct window *make(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                           size_t source)
+{
+    struct window *window = rafsi_alloc(&reader->env, sizeof(*window));
+
+    if (!window)
+        return NULL;
+    window->begin = chunk->record.compressed_offset;
+    window->raw_bytes = 0;
+    window->bytes = NULL;
+    window->source = source;
+    window->count = 0;
+    add(window, chunk, NULL, false);
+    return window;
+}
+
+bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                        const struct wish *wish, const rafs_call *call,
+                        struct verified **out, struct window **rest)
+{
+    uint32_t blob = chunk->record.blob;
+    size_t order[RAFS_SOURCES_MAX + 1];
+    struct worker *worker = NULL;
+    struct blob_source *at;
+    struct window *window;
+    struct bounds bounds;
+    int rc;
+
+    if (!plainly_placed(reader, chunk) || rafsi_blob_order(reader, blob, order) == 0 ||
+        !bounds_of(reader, order[0], &bounds))
+        return false;
+    window = make(reader, chunk, order[0]);
+    if (!window)
+        return false;
+    extend(reader, window, wish, &bounds);
+    if (window->count == 1) {
+        give_up(reader, window, 1);
+        return false;
+    }
+    rc = rafsi_blob_open_at(reader, blob, order[0], call, &at, NULL);
+    if (rc == RAFS_OK)
+        rc = travel(reader, window, at, call);
+    if (rc == RAFS_OK)
+        rc = rafsi_worker_take(reader, &worker, NULL);
+    if (rc == RAFS_OK)
+        rc = open_piece(reader, window, chunk, worker, out, NULL);
+    rafsi_worker_give(reader, worker);
+    if (rc == RAFS_E_CORRUPT)
+        rafsi_blob_strike(reader, blob, order[0]);
+    if (rc < 0) {
+        give_up(reader, window, 1);
+        return false;
+    }
+    *rest = window;
+    return true;
+}
+
+static int finish_piece(struct rafsi_reader *reader, const struct window *window,
+                        struct piece *piece, struct worker *worker)
+{
+    struct rafsi_cache_key key = rafsi_chunk_key(&piece->chunk);
+    struct verified *good = NULL;
+    int rc = open_piece(reader, window, &piece->chunk, worker, &good, NULL);
+
+    if (rc == RAFS_OK)
+        rafsi_fetch_keep(reader, &piece->chunk, &key, piece->ahead, good);
+    else if (rc == RAFS_E_CORRUPT)
+        rafsi_blob_strike(reader, piece->chunk.record.blob, window->source);
+    rafsi_flight_land(reader->flights, piece->flight,
+                      rc == RAFS_OK ? RAFS_OK : RAFS_E_CANCELLED, good, NULL);
+    rafsi_verified_drop(good);
+    return rc;
+}
+
+void rafsi_window_finish(struct rafsi_reader *reader, struct window *window,
+                         const rafs_call *call)
+{
+    struct worker *worker = NULL;
+    uint32_t i = 1;
+    int rc;
+
+    if (!window)
+        return;
+    rc = rafsi_worker_take(reader, &worker, NULL);
+    while (rc == RAFS_OK && i < window->count) {
+        finish_piece(reader, window, &window->pieces[i], worker);
+        i++;
+        rc = rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL);
+    }
+    rafsi_worker_give(reader, worker);
+    give_up(reader, window, i);
+}
