@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "command.h"
+#include "remote.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -191,7 +192,7 @@ void command_failed(struct command *c, const char *subject, const rafs_error *er
     if (is_about(err, subject) && err->has_offset && err->offset > 1)
         fprintf(stderr, " (the part from byte %" PRIu64 ")", err->offset);
     if (err->code == RAFS_E_BACKEND && err->stage == RAFS_STAGE_FETCH &&
-        err->os_errno == ENOENT)
+        err->os_errno == ENOENT && !c->http)
         put_sources(c);
     if (err->code == RAFS_E_TIMEOUT)
         fprintf(stderr, " (--timeout %g; 0 waits for ever)",
@@ -255,7 +256,13 @@ int command_end(struct command *c)
     for (size_t i = 0; i < c->backend_count; i++)
         rafs_backend_free(c->backends[i]);
     c->backend_count = 0;
+    remote_close(c);
     return c->outcome.code;
+}
+
+void command_env(rafs_env *env)
+{
+    env->cancel = stop_token;
 }
 
 static bool add_directory(struct command *c, const char *path, bool optional)
@@ -306,7 +313,7 @@ static bool add_default_directories(struct command *c, const char *image_path)
 static bool add_sources(struct command *c, const char *image_path)
 {
     if (c->blob_dir_count == 0)
-        return add_default_directories(c, image_path);
+        return remote_is(image_path) || add_default_directories(c, image_path);
     for (size_t i = 0; i < c->blob_dir_count; i++) {
         if (!add_directory(c, c->blob_dirs[i], false))
             return false;
@@ -323,6 +330,16 @@ bool command_open(struct command *c, const char *image_path)
     int problem;
 
     c->image_path = image_path;
+    env.cancel = stop_token;
+    options.env = &env;
+    options.expect_digest = c->expect_digest;
+    options.backends = c->backends;
+    if (remote_is(image_path)) {
+        if (!add_sources(c, image_path))
+            return false;
+        options.backend_count = c->backend_count;
+        return remote_open(c, image_path, &options);
+    }
     problem = stat(image_path, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
     if (problem) {
         command_say(c, EXIT_SOURCE,
@@ -332,10 +349,6 @@ bool command_open(struct command *c, const char *image_path)
     }
     if (!add_sources(c, image_path))
         return false;
-    env.cancel = stop_token;
-    options.env = &env;
-    options.expect_digest = c->expect_digest;
-    options.backends = c->backends;
     options.backend_count = c->backend_count;
     if (rafs_image_open_path(image_path, &options, &c->image, command_call(c), &err) <
         0) {

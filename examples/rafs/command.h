@@ -48,6 +48,12 @@ enum {
     OPT_BLOB_DIR,
     OPT_EXPECT_DIGEST,
     OPT_TIMEOUT,
+    OPT_PLAIN_HTTP,
+    OPT_INSECURE,
+    OPT_CA_FILE,
+    OPT_CLIENT_CERT,
+    OPT_CLIENT_KEY,
+    OPT_PLATFORM,
     OPT_HELP,
     OPT_OWN = 512
 };
@@ -57,6 +63,12 @@ enum {
     { "blob-dir", required_argument, NULL, OPT_BLOB_DIR },      \
     { "expect-digest", required_argument, NULL, OPT_EXPECT_DIGEST }, \
     { "timeout", required_argument, NULL, OPT_TIMEOUT },        \
+    { "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },        \
+    { "insecure", no_argument, NULL, OPT_INSECURE },            \
+    { "ca-file", required_argument, NULL, OPT_CA_FILE },        \
+    { "client-cert", required_argument, NULL, OPT_CLIENT_CERT },\
+    { "client-key", required_argument, NULL, OPT_CLIENT_KEY },  \
+    { "platform", required_argument, NULL, OPT_PLATFORM },      \
     { "help", no_argument, NULL, OPT_HELP }
 /* clang-format on */
 
@@ -70,6 +82,13 @@ struct command {
     size_t blob_dir_count;
     uint64_t timeout_ms; /* of each call to the library; 0: none */
     bool timeout_given;
+    bool plain_http;
+    bool insecure;
+    const char *ca_file;
+    const char *client_cert;
+    const char *client_key;
+    const char *platform; /* OS/ARCHITECTURE */
+    rafs_http *http;      /* NULL: IMAGE is a file */
     rafs_image *image;
     rafs_backend *backends[RAFS_SOURCES_MAX];
     size_t backend_count;
@@ -94,6 +113,9 @@ int command_getopt(struct command *c, int argc, char **argv, const char *shorts,
 
 /* Open IMAGE with the sources that were asked for. False: reported and noted. */
 bool command_open(struct command *c, const char *image_path);
+
+/* The environment of a handle: signals stop it. */
+void command_env(rafs_env *env);
 
 /* For the next call to the library: its deadline begins now. */
 const rafs_call *command_call(struct command *c);

@@ -48,6 +48,12 @@ static void print_help(const struct command *c)
         "or\n"
         "                       blake3:HEX of the bootstrap, or blob-sha256:HEX of the\n"
         "                       whole file IMAGE\n"
+        "  --platform OS/ARCH   which image of an index; default: this machine's\n"
+        "  --plain-http         http instead of https (always for this machine itself)\n"
+        "  --ca-file FILE       PEM file of certificates to believe, instead of the "
+        "system's\n"
+        "  --client-cert FILE, --client-key FILE   PEM files to show to the server\n"
+        "  --insecure           believe any certificate\n"
         "  --timeout SECONDS    longest time for one step (default 60; 0: no limit)\n"
         "  --help               show this text\n"
         "\n"
@@ -79,6 +85,24 @@ static int common_option(struct command *c, int opt)
             return OPT_STOP;
         }
         c->expect_digest = optarg;
+        return 0;
+    case OPT_PLAIN_HTTP:
+        c->plain_http = true;
+        return 0;
+    case OPT_INSECURE:
+        c->insecure = true;
+        return 0;
+    case OPT_CA_FILE:
+        c->ca_file = optarg;
+        return 0;
+    case OPT_CLIENT_CERT:
+        c->client_cert = optarg;
+        return 0;
+    case OPT_CLIENT_KEY:
+        c->client_key = optarg;
+        return 0;
+    case OPT_PLATFORM:
+        c->platform = optarg;
         return 0;
     case OPT_TIMEOUT:
         if (!set_timeout(c, optarg)) {

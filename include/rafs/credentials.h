@@ -29,7 +29,7 @@ enum {
     RAFS_CREDENTIAL_BEARER = 3          /**< secret is sent to the registry as it is */
 };
 
-/** One credential. The library wipes its copies after use. */
+/** One credential. */
 typedef struct rafs_credential {
     uint32_t struct_size;             /**< sizeof(rafs_credential) */
     uint32_t kind;                    /**< RAFS_CREDENTIAL_ */

@@ -197,6 +197,26 @@ RAFS_API int rafs_image_open_memory(const void *data, size_t size,
                                     const rafs_call *call, rafs_error *err);
 
 /**
+ * Open an image that lies at a backend under a name: a bootstrap, or a blob that carries
+ * its bootstrap.
+ *
+ * It is fetched whole, so rafs_limits.inlined_bootstrap_bytes limits its size.
+ *
+ * @param backend  asked once for the image; not among the sources of its blobs unless
+ *                 options->backends names it; borrowed until the image is closed
+ * @param name     1 to RAFS_BLOB_ID_MAX bytes, what the backend's open() is given; copied
+ * @param options, out, call, err  as rafs_image_open_path()
+ * @return as rafs_image_open_path(), and RAFS_E_NOENT: the backend has nothing of the
+ *         name; RAFS_E_UNSUPPORTED also where the backend cannot tell a size
+ *
+ * On failure *out is unchanged. Blocks on storage and on the network. Any thread. Source:
+ * as rafs_image_open_path(). Since: 1.0.
+ */
+RAFS_API int rafs_image_open_backend(rafs_backend *backend, const char *name,
+                                     const rafs_open_options *options, rafs_image **out,
+                                     const rafs_call *call, rafs_error *err);
+
+/**
  * Close an image. No call on it may be running.
  *
  * @param image  NULL does nothing

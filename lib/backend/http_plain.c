@@ -27,10 +27,13 @@ static int plain_url(void *user, const char *blob_id, char *out, size_t room,
                      rafs_error *err)
 {
     static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                               "0123456789-_";
+                               "0123456789-_.~";
     const struct plain *plain = user;
     size_t used = (size_t)snprintf(out, room, "%s/", plain->base);
 
+    if (strcmp(blob_id, ".") == 0 || strcmp(blob_id, "..") == 0)
+        return rafsi_fail(err, RAFS_E_NOENT, RAFS_STAGE_FETCH, NULL,
+                          "a blob of this name cannot be asked for");
     for (const char *at = blob_id; *at && used + 4 < room; at++)
         used += (size_t)(strchr(safe, *at) ? snprintf(out + used, room - used, "%c", *at)
                                            : snprintf(out + used, room - used, "%%%02X",

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "remote.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The library reads no environment; here is where a user's settings are looked up. */
+static const char *setting(const char *small, const char *large)
+{
+    const char *value = getenv(small);
+
+    if (!value || !*value)
+        value = getenv(large);
+    return value && *value ? value : NULL;
+}
+
+static bool make_http(struct command *c)
+{
+    rafs_http_options options = RAFS_HTTP_OPTIONS_INIT;
+    rafs_error err = RAFS_ERROR_INIT;
+    rafs_env env = RAFS_ENV_INIT;
+    const char *all = setting("all_proxy", "ALL_PROXY");
+    const char *ca = setting("SSL_CERT_FILE", "CURL_CA_BUNDLE");
+
+    command_env(&env);
+    options.env = &env;
+    options.flags = c->insecure ? RAFS_HTTP_INSECURE : 0;
+    options.http_proxy = setting("http_proxy", "HTTP_PROXY");
+    options.https_proxy = setting("https_proxy", "HTTPS_PROXY");
+    if (!options.http_proxy)
+        options.http_proxy = all;
+    if (!options.https_proxy)
+        options.https_proxy = all;
+    options.no_proxy = setting("no_proxy", "NO_PROXY");
+    options.ca_file = c->ca_file ? c->ca_file : ca;
+    options.ca_dir = setting("SSL_CERT_DIR", "SSL_CERT_DIR");
+    options.client_cert = c->client_cert;
+    options.client_key = c->client_key;
+    options.user_agent = "rafs/" RAFS_VERSION_STRING;
+    if (rafs_http_new(&options, &c->http, &err) == RAFS_OK)
+        return true;
+    command_failed(c, NULL, &err);
+    return false;
+}
+
+/* FILE as $HOME/REST, in memory to free(); NULL if there is no such variable. */
+static char *below(const char *variable, const char *rest)
+{
+    const char *value = getenv(variable);
+    char *path;
+    size_t room;
+
+    if (!value || !*value)
+        return NULL;
+    room = strlen(value) + strlen(rest) + 1;
+    path = malloc(room);
+    if (path)
+        snprintf(path, room, "%s%s", value, rest);
+    return path;
+}
+
+/* Where people keep what docker login and podman login wrote. */
+static int ask_files(void *user, const char *host, const char *repo, uint32_t attempt,
+                     rafs_credential *out, const rafs_call *call, rafs_error *err)
+{
+    rafs_credential_files files = RAFS_CREDENTIAL_FILES_INIT;
+    const char *auth = getenv("REGISTRY_AUTH_FILE");
+    char *containers = below("XDG_RUNTIME_DIR", "/containers/auth.json");
+    char *docker = below("DOCKER_CONFIG", "/config.json");
+    int rc;
+
+    (void)user;
+    if (!docker)
+        docker = below("HOME", "/.docker/config.json");
+    files.flags = RAFS_CREDENTIALS_HELPERS;
+    files.helper_path = getenv("PATH");
+    files.helper_environment = (const char *const *)environ;
+    files.auth_file = auth && *auth ? auth : containers;
+    files.docker_config = docker;
+    rc = rafs_credentials_from_files(&files, host, repo, attempt, out, call, err);
+    free(containers);
+    free(docker);
+    return rc;
+}
+
+static bool open_registry(struct command *c, const char *image,
+                          rafs_open_options *options)
+{
+    rafs_registry_options registry = RAFS_REGISTRY_OPTIONS_INIT;
+    rafs_credentials_source files = RAFS_CREDENTIALS_SOURCE_INIT;
+    rafs_error err = RAFS_ERROR_INIT;
+
+    files.get = ask_files;
+    registry.credentials = &files;
+    registry.platform = c->platform;
+    registry.flags = c->plain_http ? RAFS_REGISTRY_PLAIN_HTTP : 0;
+    if (rafs_image_open_registry(c->http, image, &registry, options, &c->image,
+                                 command_call(c), &err) == RAFS_OK)
+        return true;
+    command_failed(c, image, &err);
+    if (err.code == RAFS_E_BADARG)
+        c->outcome.code = EXIT_USAGE;
+    else if (err.code == RAFS_E_NOENT)
+        c->outcome.code = EXIT_SOURCE;
+    return false;
+}
+
+/* A source for IMAGE's blobs: URL and what is below it. */
+static bool add_http(struct command *c, const char *base, rafs_open_options *options)
+{
+    rafs_error err = RAFS_ERROR_INIT;
+
+    if (c->backend_count == RAFS_SOURCES_MAX) {
+        command_usage(c, "more than %d sources", RAFS_SOURCES_MAX);
+        return false;
+    }
+    if (rafs_backend_new_http(c->http, base, &c->backends[c->backend_count], &err) < 0) {
+        command_failed(c, NULL, &err);
+        c->outcome.code = EXIT_USAGE;
+        return false;
+    }
+    options->backend_count = ++c->backend_count;
+    return true;
+}
+
+/* The URL without user and password, which are nobody's business. */
+static void shown(const char *url, char *out, size_t room)
+{
+    const char *host = strstr(url, "://") + 3;
+    const char *end = host + strcspn(host, "/?#");
+    const char *user_end = host;
+
+    for (const char *at = host; at < end; at++)
+        if (*at == '@')
+            user_end = at + 1;
+    snprintf(out, room, "%.*s%s", (int)(host - url), url, user_end);
+}
+
+/* URL of a bootstrap; its blobs lie in blobs/ beside it, or in its own folder. */
+static bool open_http(struct command *c, const char *image, rafs_open_options *options)
+{
+    const char *name = strrchr(image, '/') + 1;
+    size_t len = (size_t)(name - image);
+    char *base = malloc(len + sizeof "blobs");
+    rafs_error err = RAFS_ERROR_INIT;
+    char name_shown[512];
+    bool good;
+
+    if (!base) {
+        command_say(c, EXIT_SOURCE, "out of memory");
+        return false;
+    }
+    memcpy(base, image, len);
+    memcpy(base + len, "blobs", sizeof "blobs");
+    good = add_http(c, base, options);
+    base[len] = '\0';
+    good = good && add_http(c, base, options);
+    free(base);
+    if (!good)
+        return false;
+    if (rafs_image_open_backend(c->backends[c->backend_count - 1], name, options,
+                                &c->image, command_call(c), &err) == RAFS_OK)
+        return true;
+    shown(image, name_shown, sizeof name_shown);
+    command_failed(c, name_shown, &err);
+    c->outcome.code = err.code == RAFS_E_BADARG  ? EXIT_USAGE
+                      : err.code == RAFS_E_NOENT ? EXIT_SOURCE
+                                                 : c->outcome.code;
+    return false;
+}
+
+static const struct {
+    const char *prefix;
+    bool (*open)(struct command *c, const char *image, rafs_open_options *options);
+} kinds[] = {
+    {"docker://", open_registry}, {"http://", open_http}, {"https://", open_http}};
+
+bool remote_is(const char *image)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(image, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
+            return true;
+    return false;
+}
+
+bool remote_open(struct command *c, const char *image, rafs_open_options *options)
+{
+    if (!make_http(c))
+        return false;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(image, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
+            return kinds[i].open(c, image, options);
+    return false;
+}
+
+void remote_close(struct command *c)
+{
+    rafs_http_free(c->http);
+    c->http = NULL;
+}
