@@ -203,13 +203,11 @@ static int ask_token(struct oci_registry *registry, const struct oci_challenge *
     return rc;
 }
 
-static int refused(const struct oci_registry *registry, const rafs_credential *credential,
-                   rafs_error *err)
+static int refused(const struct oci_registry *registry, bool had_some, rafs_error *err)
 {
     return rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, EACCES, NULL,
-                         credential->kind == RAFS_CREDENTIAL_NONE
-                             ? "%s wants credentials, and none are known"
-                             : "%s refuses the credentials",
+                         had_some ? "%s refuses the credentials"
+                                  : "%s wants credentials, and none are known",
                          registry->name);
 }
 
@@ -240,7 +238,7 @@ static int bearer(struct oci_registry *registry, const struct oci_challenge *cha
     if (rc < 0)
         goto out;
     if (answer.status == 401 || answer.status == 403)
-        rc = refused(registry, credential, err);
+        rc = refused(registry, credential->kind != RAFS_CREDENTIAL_NONE, err);
     else
         rc = rafsi_http_judge(&answer, challenge->realm, "token", err);
     if (rc == RAFS_OK)
@@ -283,7 +281,7 @@ static int make_pass(struct oci_registry *registry, const char *challenge_text,
             rc = rafsi_http_basic(&registry->env, credential->username,
                                   credential->secret, &out->authorization, err);
         else
-            rc = refused(registry, credential, err);
+            rc = refused(registry, attempt > 0, err);
         if (rc == RAFS_OK || !err || err->os_errno != EACCES)
             break;
     }
