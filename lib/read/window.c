@@ -67,27 +67,37 @@ static bool plainly_placed(const struct rafsi_reader *reader,
 }
 
 /* v6: the chunk with the next number, whatever file it is of. */
-static bool next_in_blob(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                         struct rafsi_chunk *out)
+static bool next_in_blob(struct rafsi_reader *reader, struct rafsi_chunk *chunk)
 {
-    uint32_t blob = chunk->record.blob;
+    struct rafsi_chunk next = {.digest_algorithm = chunk->digest_algorithm,
+                               .compressor = chunk->compressor};
 
-    memset(out, 0, sizeof(*out));
-    out->digest_algorithm = chunk->digest_algorithm;
-    out->compressor = chunk->compressor;
-    return rafsi_v6_chunk_of(reader->tree, blob, chunk->record.index + 1, &out->record,
-                             NULL) == RAFS_OK;
+    if (rafsi_v6_chunk_of(reader->tree, chunk->record.blob, chunk->record.index + 1,
+                          &next.record, NULL) < 0)
+        return false;
+    *chunk = next;
+    return true;
 }
 
-/* v5 has no table of a blob's chunks: the next of the same file. */
-static bool next_in_file(struct rafsi_reader *reader, const struct wish *wish,
-                         const struct rafsi_chunk *chunk, struct rafsi_chunk *out)
+/* The next chunk of a file before a byte, past holes and past chunks in other blobs. */
+static bool next_in_file(struct rafsi_reader *reader, const struct rafsi_node *file,
+                         uint64_t until, struct rafsi_chunk *chunk)
 {
-    uint64_t offset = chunk->file_offset + chunk->length;
+    struct rafsi_chunk next = *chunk;
+    uint64_t end = rafsi_min(until, file->attr.size);
 
-    return offset < wish->file->attr.size &&
-           rafsi_tree_chunk(reader->tree, wish->file, offset, out, NULL) == RAFS_OK &&
-           !out->hole && out->record.blob == chunk->record.blob;
+    for (unsigned seen = 0; seen < PIECES_MAX; seen++) {
+        uint64_t offset = next.file_offset + next.length;
+
+        if (offset >= end ||
+            rafsi_tree_chunk(reader->tree, file, offset, &next, NULL) < 0)
+            return false;
+        if (next.hole || next.no_record || next.record.blob != chunk->record.blob)
+            continue;
+        *chunk = next;
+        return true;
+    }
+    return false;
 }
 
 /* Take the lead for a chunk unless it is there or under way. */
@@ -116,44 +126,62 @@ static void add(struct window *window, const struct rafsi_chunk *chunk,
     window->raw_bytes += chunk->record.uncompressed_size;
 }
 
-/* Does the chunk fit behind the window? */
-static bool fits(const struct window *window, const struct bounds *bounds,
-                 const struct rafsi_chunk *chunk, bool extra)
+/* Where is a chunk, seen from a window's end? */
+enum place { BEHIND, FITS, BEYOND };
+
+static enum place place_of(const struct window *window, const struct bounds *bounds,
+                           const struct rafsi_chunk *chunk, uint64_t most)
 {
     uint64_t at = chunk->record.compressed_offset;
-    uint64_t gap = at - window->end;
-    uint64_t bytes = at + chunk->record.compressed_size - window->begin;
 
-    return at >= window->end && gap <= (bounds->extra ? GAP_MAX : 0) &&
-           bytes <= (extra ? bounds->extra : bounds->stored) &&
-           window->raw_bytes + chunk->record.uncompressed_size <= bounds->raw;
+    if (at < window->end)
+        return BEHIND;
+    if (at - window->end > (bounds->extra ? GAP_MAX : 0) ||
+        at + chunk->record.compressed_size - window->begin > most ||
+        window->raw_bytes + chunk->record.uncompressed_size > bounds->raw)
+        return BEYOND;
+    return FITS;
 }
 
-static void extend(struct rafsi_reader *reader, struct window *window,
-                   const struct wish *wish, const struct bounds *bounds)
+/* Chunks that the read will want; the same chunk may occur twice in a file. */
+static void extend_wanted(struct rafsi_reader *reader, struct window *window,
+                          const struct wish *wish, const struct bounds *bounds)
 {
-    struct rafsi_chunk last = window->pieces[0].chunk;
-    uint64_t end = last.file_offset + last.length;
-    uint64_t left = wish->until > end ? wish->until - end : 0; /* of the read */
-    bool v6 = reader->tree->super.version == 6;
+    struct rafsi_chunk next = window->pieces[0].chunk;
 
-    /* Chunks that are there already make gaps, so they are counted apart. */
     for (unsigned seen = 0; window->count < PIECES_MAX && seen < 2 * PIECES_MAX; seen++) {
         struct rafsi_flight *flight;
-        struct rafsi_chunk next;
-        bool extra = left == 0;
+        enum place place;
 
-        if (extra && bounds->extra == 0)
+        if (!next_in_file(reader, wish->file, wish->until, &next))
             break;
-        if (!(v6 ? next_in_blob(reader, &last, &next)
-                 : next_in_file(reader, wish, &last, &next)) ||
-            !fits(window, bounds, &next, extra))
+        place = place_of(window, bounds, &next, bounds->stored);
+        if (place == BEYOND)
             break;
-        last = next;
-        left -= rafsi_min(left, next.record.uncompressed_size);
+        flight = place == FITS ? board(reader, &next) : NULL;
+        if (flight)
+            add(window, &next, flight, wish->ahead);
+    }
+}
+
+/* Chunks that nobody asked for, but that cost no request. v5 has no table of a blob's
+ * chunks, so that only those of the same file are known. */
+static void extend_extra(struct rafsi_reader *reader, struct window *window,
+                         const struct wish *wish, const struct bounds *bounds)
+{
+    struct rafsi_chunk next = window->pieces[window->count - 1].chunk;
+    bool v6 = reader->tree->super.version == 6;
+
+    for (unsigned seen = 0; window->count < PIECES_MAX && seen < 2 * PIECES_MAX; seen++) {
+        struct rafsi_flight *flight;
+
+        if (!(v6 ? next_in_blob(reader, &next)
+                 : next_in_file(reader, wish->file, UINT64_MAX, &next)) ||
+            place_of(window, bounds, &next, bounds->extra) != FITS)
+            break;
         flight = board(reader, &next);
         if (flight)
-            add(window, &next, flight, extra || wish->ahead);
+            add(window, &next, flight, true);
     }
 }
 
@@ -241,7 +269,8 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
     window = make(reader, chunk, order[0]);
     if (!window)
         return false;
-    extend(reader, window, wish, &bounds);
+    extend_wanted(reader, window, wish, &bounds);
+    extend_extra(reader, window, wish, &bounds);
     if (window->count == 1) {
         give_up(reader, window, 1);
         return false;
