@@ -116,8 +116,8 @@ RAFS_API void rafs_credential_files_init(rafs_credential_files *files);
  * In each file first the helper that it names for the host, then its entries: those of
  * "HOST/NAMESPACE/REPO" before those of "HOST/NAMESPACE" before those of "HOST". A file
  * that does not exist knows nothing. attempt counts through what was found, so that a
- * refused credential is followed by the next one. The function fits into get() of a
- * rafs_credentials_source, whose user is then the rafs_credential_files.
+ * refused credential is followed by the next one. Made to be called by the get() of a
+ * rafs_credentials_source, whose arguments it takes.
  *
  * @param files    which files; not NULL
  * @param host     host of the registry, with its port if it has one

@@ -80,17 +80,12 @@ static int search_files(struct credential_search *search, rafs_error *err)
     return rc;
 }
 
-static int take_arguments(const rafs_credential_files *files, const char *host,
-                          const char *repo, const rafs_call *call,
-                          struct credential_search *search, rafs_error *err)
+static int take_arguments(const char *host, const char *repo, uint32_t attempt,
+                          const rafs_call *call, struct credential_search *search,
+                          rafs_error *err)
 {
-    int rc = rafsi_take_struct(files, &search->files, sizeof(search->files),
-                               "rafs_credential_files", err);
+    int rc = rafsi_call_take(call, &search->call, err);
 
-    if (rc == RAFS_OK)
-        rc = rafsi_env_take(search->files.env, &search->env, err);
-    if (rc == RAFS_OK)
-        rc = rafsi_call_take(call, &search->call, err);
     if (rc < 0)
         return rc;
     if (search->files.flags & ~(uint32_t)RAFS_CREDENTIALS_HELPERS)
@@ -101,6 +96,7 @@ static int take_arguments(const rafs_credential_files *files, const char *host,
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "credentials",
                           "that is no host of a registry");
     search->repo = repo;
+    search->skip = attempt;
     return RAFS_OK;
 }
 
@@ -108,21 +104,26 @@ int rafs_credentials_from_files(const rafs_credential_files *files, const char *
                                 const char *repo, uint32_t attempt, rafs_credential *out,
                                 const rafs_call *call, rafs_error *err)
 {
-    struct rafsi_env env;
     struct credential_search *search;
+    rafs_credential_files taken;
+    struct rafsi_env env;
     int rc;
 
     if (!files || !host || !repo || !out)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "credentials",
                           "files, host, repo or out is NULL");
-    /* Too large for the stack of a small thread; its env is known only once it is read.
-     */
-    rafsi_env_take(NULL, &env, NULL);
+    rc = rafsi_take_struct(files, &taken, sizeof(taken), "rafs_credential_files", err);
+    if (rc == RAFS_OK)
+        rc = rafsi_env_take(taken.env, &env, err);
+    if (rc < 0)
+        return rc;
+    /* Too large for the stack of a small thread. */
     search = rafsi_alloc_zero(&env, sizeof(*search));
     if (!search)
         return rafsi_fail_nomem(err, sizeof(*search));
-    rc = take_arguments(files, host, repo, call, search, err);
-    search->skip = attempt;
+    search->env = env;
+    search->files = taken;
+    rc = take_arguments(host, repo, attempt, call, search, err);
     if (rc == RAFS_OK)
         rc = search_files(search, err);
     if (rc == RAFS_OK && !search->found)
