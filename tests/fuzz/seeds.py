@@ -6,6 +6,7 @@
 
 Finds of the fuzzers are added to the same folders by hand; seeds are named seed-*.
 """
+import json
 import pathlib
 import struct
 import sys
@@ -116,6 +117,37 @@ def images(corpus):
     corpus.opened("v5-inline-tail", 0, corpus.blob("v5-inline")[-30000:])
 
 
+def oci(corpus):
+    digest = "sha256:" + "0123456789abcdef" * 4
+    realm = 'Bearer realm="https://a.example/token",service="r",scope="repository:a/b:pull"'
+    layer = {"digest": digest, "size": 9}
+    oci_type = "application/vnd.oci.image."
+    mark = "containerd.io/snapshot/nydus-"
+    blob = {**layer, "mediaType": oci_type + "layer.nydus.blob.v1",
+            "annotations": {mark + "blob": "true", mark + "ref": digest}}
+    boot = {**layer, "mediaType": oci_type + "layer.v1.tar+gzip",
+            "annotations": {mark + "bootstrap": "true", mark + "fs-version": "6"}}
+    manifest = {"schemaVersion": 2, "mediaType": oci_type + "manifest.v1+json",
+                "config": layer, "layers": [blob, boot], "subject": layer}
+    entry = {**layer, "mediaType": oci_type + "manifest.v1+json",
+             "artifactType": "application/vnd.nydus.image.manifest.v1+json",
+             "platform": {"os": "linux", "architecture": "amd64", "variant": "v1",
+                          "os.features": ["nydus.remoteimage.v1"]}}
+    index = {"schemaVersion": 2, "mediaType": oci_type + "index.v1+json",
+             "manifests": [entry, layer]}
+    for name, kind, text in [
+            ("reference-hub", 0, "ubuntu:22.04"),
+            ("reference-full", 0, f"r-x.example:5000/a__b/c.d/e-f:T_1.2@{digest}"),
+            ("reference-ipv6", 0, "[::1]:5000/a"),
+            ("challenge-bearer", 1, realm + ', error="invalid_token"'),
+            ("challenge-both", 1, 'Negotiate YQ==\nBasic realm="a\\"b", ' + realm),
+            ("manifest", 2, json.dumps(manifest)), ("index", 2, json.dumps(index)),
+            ("token", 3, '{"token":"t","expires_in":300}'),
+            ("access-token", 3, '{"access_token":"t","expires_in":1.5}'),
+            ("platform", 4, "linux/arm/v7")]:
+        corpus.put("oci", name, bytes([kind]) + text.encode())
+
+
 def main():
     corpus = Corpus(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
     for variant in ("v5-zstd", "v5-linked-symlink", "v5-none"):
@@ -124,6 +156,7 @@ def main():
         v6(corpus, variant)
     codec(corpus)
     toc(corpus)
+    oci(corpus)
     images(corpus)
 
 
