@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "read/reader.h"
+#include "read/ahead.h"
 
 static int make_parts(struct rafsi_reader *reader, rafs_error *err)
 {
@@ -44,6 +44,12 @@ int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
     for (size_t i = 0; i < sources->count; i++)
         reader->sources[i + 1] = sources->backends[i];
     reader->source_count = sources->count + 1;
+    rc = rafsi_ahead_new(reader, err);
+    if (rc < 0) {
+        reader->sources[0] = NULL; /* taken only on success */
+        rafsi_reader_free(reader);
+        return rc;
+    }
     *out = reader;
     return RAFS_OK;
 }
@@ -52,6 +58,7 @@ void rafsi_reader_free(struct rafsi_reader *reader)
 {
     if (!reader)
         return;
+    rafsi_ahead_free(reader); /* first: its threads use all the rest */
     while (reader->workers) {
         struct worker *worker = reader->workers;
 
@@ -152,6 +159,7 @@ static int read_chunk(struct rafsi_reader *reader, const struct rafsi_node *file
         put(sink, NULL, (size_t)len);
         return RAFS_OK;
     }
+    rafsi_ahead_note(reader, file, offset, offset + most);
     rc = rafsi_fetch(reader, &chunk, &wish, call, &good, err);
     if (rc < 0)
         return rc;

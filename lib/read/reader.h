@@ -53,6 +53,7 @@ struct rafsi_reader {
     struct rafsi_pool *pool;
     struct rafsi_cache *cache;
     struct rafsi_flights *flights;
+    struct ahead *ahead;                 /* NULL: nothing is read ahead */
     _Atomic(struct blob_state *) *blobs; /* as many as the image has */
     pthread_mutex_t worker_lock;
     bool worker_lock_ready;

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+
+#include "read/ahead.h"
+
+/*
+ * Read ahead of a reader who goes through a file from start to end. Who reads notes where
+ * he is in a small table, one slot for a file; no lock but the slot's, and nobody waits
+ * for that either. A few threads, made when first needed, fetch what will be wanted soon.
+ */
+
+enum {
+    SLOTS = 32,
+    JOBS_MAX = 64,
+    JOB_BYTES = 1 << 20,    /* of a file, in one job */
+    RUN_MIN = 128 << 10,    /* read in order before anything is read ahead */
+    AHEAD_FIRST = 1 << 20,  /* then this many bytes, later as many as were read */
+    JITTER_MAX = 256 << 10, /* readers of one file may overtake each other by so much */
+};
+
+/* Nobody waits for these reads, but none may last for ever. */
+static const uint64_t job_ns = 60 * UINT64_C(1000000000);
+
+struct stream {
+    atomic_flag busy;
+    uint64_t ino;    /* 0: none */
+    uint64_t first;  /* where it began */
+    uint64_t at;     /* where it is */
+    uint64_t high;   /* end of what was asked for */
+    uint64_t queued; /* end of what is read ahead */
+};
+
+struct job {
+    struct rafsi_node file;
+    uint64_t offset, end;
+};
+
+struct ahead {
+    struct rafsi_reader *reader;
+    uint64_t most; /* bytes of a file ahead of its reader */
+    bool strict;   /* only what the read itself will want */
+    rafs_cancel *cancel;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t posted;
+    struct job jobs[JOBS_MAX];
+    size_t first, count;
+    size_t idle;
+    bool ending;
+    pthread_t threads[AHEAD_THREADS];
+    size_t started;
+    struct stream streams[SLOTS];
+};
+
+static void run(struct ahead *ahead, const struct job *job)
+{
+    struct rafsi_reader *reader = ahead->reader;
+    struct wish wish = {.file = &job->file, .until = job->end, .ahead = true};
+    rafs_call call = RAFS_CALL_INIT;
+    uint64_t offset = job->offset;
+    int rc = RAFS_OK;
+
+    call.cancel = ahead->cancel;
+    call.deadline_ns = rafsi_now_ns(&reader->env) + job_ns;
+    while (rc == RAFS_OK && offset < job->end) {
+        struct rafsi_chunk chunk;
+
+        rc = rafsi_call_check(&reader->env, &call, RAFS_STAGE_FETCH, NULL);
+        if (rc == RAFS_OK)
+            rc = rafsi_tree_chunk(reader->tree, &job->file, offset, &chunk, NULL);
+        if (rc == RAFS_OK && !chunk.hole)
+            rc = rafsi_fetch_ahead(reader, &chunk, &wish, &call, NULL);
+        if (rc == RAFS_OK)
+            offset = chunk.file_offset + chunk.length;
+    }
+    if (rc < 0) {
+        /* Whoever reads will learn why. More of the same would only burden the source. */
+        pthread_mutex_lock(&ahead->lock);
+        ahead->count = 0;
+        pthread_mutex_unlock(&ahead->lock);
+    }
+}
+
+static void *work(void *user)
+{
+    struct ahead *ahead = user;
+    struct job job;
+
+    pthread_mutex_lock(&ahead->lock);
+    while (!ahead->ending) {
+        if (ahead->count == 0) {
+            ahead->idle++;
+            pthread_cond_wait(&ahead->posted, &ahead->lock);
+            ahead->idle--;
+            continue;
+        }
+        job = ahead->jobs[ahead->first];
+        ahead->first = (ahead->first + 1) % JOBS_MAX;
+        ahead->count--;
+        pthread_mutex_unlock(&ahead->lock);
+        run(ahead, &job);
+        pthread_mutex_lock(&ahead->lock);
+    }
+    pthread_mutex_unlock(&ahead->lock);
+    return NULL;
+}
+
+int rafsi_thread_start(pthread_t *thread, void *(*start)(void *), void *user)
+{
+    sigset_t all, before;
+    int bad;
+
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+        return RAFS_E_NOMEM;
+    bad = pthread_create(thread, NULL, start, user);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return bad ? RAFS_E_NOMEM : RAFS_OK;
+}
+
+/* Give a job to the threads; false if they have too many. */
+static bool post(struct ahead *ahead, const struct rafsi_node *file, uint64_t offset,
+                 uint64_t end)
+{
+    bool room;
+
+    pthread_mutex_lock(&ahead->lock);
+    room = ahead->count < JOBS_MAX;
+    if (room) {
+        ahead->jobs[(ahead->first + ahead->count) % JOBS_MAX] =
+            (struct job){*file, offset, end};
+        ahead->count++;
+        if (ahead->idle < ahead->count && ahead->started < AHEAD_THREADS &&
+            rafsi_thread_start(&ahead->threads[ahead->started], work, ahead) == RAFS_OK)
+            ahead->started++;
+        pthread_cond_signal(&ahead->posted);
+    }
+    pthread_mutex_unlock(&ahead->lock);
+    return room;
+}
+
+static bool goes_on(const struct stream *stream, uint64_t ino, uint64_t offset)
+{
+    return stream->ino == ino && offset + JITTER_MAX >= stream->at &&
+           offset <= stream->high + JITTER_MAX;
+}
+
+/* How far the file is to be fetched by now. */
+static uint64_t goal_of(const struct ahead *ahead, const struct stream *stream,
+                        uint64_t offset, uint64_t until)
+{
+    uint64_t run = stream->high - stream->first;
+    uint64_t goal = rafsi_min(until, offset + ahead->most);
+    uint64_t more = run > AHEAD_FIRST ? run : AHEAD_FIRST;
+
+    if (ahead->strict || run < RUN_MIN)
+        return goal;
+    more = until + rafsi_min(more, ahead->most);
+    return rafsi_min(more, offset + ahead->most);
+}
+
+void rafsi_ahead_note(struct rafsi_reader *reader, const struct rafsi_node *file,
+                      uint64_t offset, uint64_t until)
+{
+    struct ahead *ahead = reader->ahead;
+    uint64_t ino = file->attr.ino;
+    struct stream *stream;
+    uint64_t from, goal;
+
+    if (!ahead)
+        return;
+    stream = &ahead->streams[(ino ^ ino >> 5) % SLOTS];
+    if (atomic_flag_test_and_set_explicit(&stream->busy, memory_order_acquire))
+        return;
+    if (!goes_on(stream, ino, offset)) {
+        stream->ino = ino;
+        stream->first = offset;
+        stream->high = until;
+        stream->queued = 0;
+    }
+    stream->at = offset;
+    if (until > stream->high)
+        stream->high = until;
+    goal = rafsi_min(goal_of(ahead, stream, offset, until), file->attr.size);
+    /* The read itself takes the first of it. */
+    from = until - offset > JOB_BYTES ? offset + JOB_BYTES : until;
+    if (from < stream->queued)
+        from = stream->queued;
+    while (from < goal) {
+        uint64_t end = rafsi_min(goal, from + JOB_BYTES);
+
+        /* A small request now would make two later. */
+        if (end - from < JOB_BYTES / 2 && end != until && end != file->attr.size)
+            break;
+        if (!post(ahead, file, from, end))
+            break;
+        from = end;
+        stream->queued = end;
+    }
+    atomic_flag_clear_explicit(&stream->busy, memory_order_release);
+}
+
+int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err)
+{
+    uint64_t most = reader->tree->limits.ahead_bytes;
+    struct ahead *ahead;
+    bool remote = false;
+    int rc;
+
+    for (size_t i = 0; i < reader->source_count; i++)
+        remote |= reader->sources[i] && rafsi_backend_remote(reader->sources[i]);
+    if (most == 1 || (most == 0 && !remote))
+        return RAFS_OK;
+    most =
+        rafsi_min(most == 0 ? 8 << 20 : most, reader->tree->limits.chunk_cache_bytes / 2);
+    if (most < JOB_BYTES)
+        return RAFS_OK;
+    ahead = rafsi_alloc_zero(&reader->env, sizeof(*ahead));
+    if (!ahead)
+        return rafsi_fail_nomem(err, sizeof(*ahead));
+    ahead->reader = reader;
+    ahead->most = most;
+    ahead->strict = reader->tree->limits.merge_bytes == 1;
+    for (size_t i = 0; i < SLOTS; i++)
+        atomic_flag_clear(&ahead->streams[i].busy);
+    rc = rafs_cancel_new(&ahead->cancel, err);
+    if (rc < 0)
+        goto fail;
+    if (pthread_mutex_init(&ahead->lock, NULL) != 0) {
+        rc = rafsi_fail_nomem(err, sizeof(ahead->lock));
+        goto fail;
+    }
+    if (pthread_cond_init(&ahead->posted, NULL) != 0) {
+        pthread_mutex_destroy(&ahead->lock);
+        rc = rafsi_fail_nomem(err, sizeof(ahead->posted));
+        goto fail;
+    }
+    reader->ahead = ahead;
+    return RAFS_OK;
+fail:
+    rafs_cancel_free(ahead->cancel);
+    rafsi_free(&reader->env, ahead);
+    return rc;
+}
+
+void rafsi_ahead_free(struct rafsi_reader *reader)
+{
+    struct ahead *ahead = reader->ahead;
+
+    if (!ahead)
+        return;
+    pthread_mutex_lock(&ahead->lock);
+    ahead->ending = true;
+    pthread_cond_broadcast(&ahead->posted);
+    pthread_mutex_unlock(&ahead->lock);
+    rafs_cancel_fire(ahead->cancel);
+    for (size_t i = 0; i < ahead->started; i++)
+        pthread_join(ahead->threads[i], NULL);
+    pthread_cond_destroy(&ahead->posted);
+    pthread_mutex_destroy(&ahead->lock);
+    rafs_cancel_free(ahead->cancel);
+    rafsi_free(&reader->env, ahead);
+    reader->ahead = NULL;
+}
