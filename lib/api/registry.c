@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Images and blobs in registries. */
 #include "api/open.h"
-#include "oci/pull.h"
+#include "oci/oci.h"
 
 void rafs_registry_options_init(rafs_registry_options *options)
 {

@@ -7,6 +7,7 @@
  * for shape here (lengths, codes), for truth in verify.
  */
 
+#include "backend/http_blob.h"
 #include "base/base.h"
 #include "rafs/backend.h"
 

@@ -11,7 +11,7 @@
  */
 #include <jansson.h>
 
-#include "oci/oci.h"
+#include "oci/text.h"
 
 /* What is being read and how a fault of it is reported. */
 struct json_place {

@@ -12,7 +12,7 @@
  * upper case letter (no path has one), or is "localhost"; else the whole is a path on
  * Docker Hub. Source: the package `reference` of the distribution project.
  */
-#include "oci/oci.h"
+#include "oci/text.h"
 
 #define HUB "docker.io"
 #define HUB_HOST "registry-1.docker.io"

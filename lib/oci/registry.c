@@ -1,41 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oci/registry.h"
+#include "oci/registry_parts.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
-enum {
-    TOKEN_BODY_MAX = 262144,
-    SECRET_TRIES = 2, /* the callback is asked again after a refusal */
-    ASK_TRIES = 3     /* without a token, with one, with a newer one */
-};
-
-/* How to get in. A whole one replaces the old one; `generation` tells them apart. */
-struct pass {
-    char *authorization; /* header line; NULL: none is needed as far as known */
-    uint64_t generation;
-    uint64_t renew_ns; /* when to get another; 0: when it is refused */
-};
-
-struct oci_registry {
-    struct rafsi_env env;
-    atomic_uint users;
-    rafs_http *http;
-    bool plain;
-    char name[520];
-    char host[256];
-    char repo[256];
-    rafs_credentials_source credentials;
-    pthread_mutex_t lock;
-    pthread_cond_t renewed;
-    bool lock_ready, cond_ready;
-    bool renewing;
-    struct pass pass;
-    char *challenge; /* the last one seen, for renewals before the end */
-};
+enum { ASK_TRIES = 3 }; /* without a token, with one, with a newer one */
 
 const char *rafsi_registry_name(const struct oci_registry *registry)
 {
@@ -48,18 +19,11 @@ struct oci_registry *rafsi_registry_hold(struct oci_registry *registry)
     return registry;
 }
 
-static void wipe_free(const struct rafsi_env *env, char *secret)
-{
-    if (secret)
-        explicit_bzero(secret, strlen(secret));
-    rafsi_free(env, secret);
-}
-
 static void destroy(struct oci_registry *registry)
 {
     struct rafsi_env env = registry->env;
 
-    wipe_free(&env, registry->pass.authorization);
+    rafsi_wipe_free(&env, registry->pass.authorization);
     rafsi_free(&env, registry->challenge);
     if (registry->cond_ready)
         pthread_cond_destroy(&registry->renewed);
@@ -136,160 +100,6 @@ int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
     return RAFS_OK;
 }
 
-/* A header line out of a credential or token. */
-static int bearer_line(const struct rafsi_env *env, const char *token, char **out,
-                       rafs_error *err)
-{
-    static const char prefix[] = "Authorization: Bearer ";
-    size_t room = sizeof(prefix) + strlen(token);
-    char *line = rafsi_alloc(env, room);
-
-    if (!line)
-        return rafsi_fail_nomem(err, room);
-    snprintf(line, room, "%s%s", prefix, token);
-    *out = line;
-    return RAFS_OK;
-}
-
-static int get_credential(struct oci_registry *registry, uint32_t attempt,
-                          rafs_credential *out, const rafs_call *call, rafs_error *err)
-{
-    memset(out, 0, sizeof(*out));
-    out->struct_size = sizeof(*out);
-    if (!registry->credentials.get)
-        return RAFS_OK;
-    return registry->credentials.get(registry->credentials.user, registry->host,
-                                     registry->repo, attempt, out, call, err);
-}
-
-/* Ask the token server: by GET with a query, or by POST with an identity token. */
-static int ask_token(struct oci_registry *registry, const struct oci_challenge *challenge,
-                     const rafs_credential *credential, const rafs_call *call,
-                     struct http_answer *answer, uint8_t *body, rafs_error *err)
-{
-    char scope[600];
-    char *text = rafsi_alloc(&registry->env, HTTP_URL_MAX + 16384 * 3);
-    char *basic = NULL;
-    struct http_request request = {.buf = body, .len = TOKEN_BODY_MAX - 1};
-    bool post = credential->kind == RAFS_CREDENTIAL_IDENTITY_TOKEN;
-    int rc;
-
-    if (!text)
-        return rafsi_fail_nomem(err, HTTP_URL_MAX);
-    snprintf(scope, sizeof(scope), "repository:%s:pull", registry->repo);
-    if (post) {
-        rc = rafsi_oci_token_form(challenge, scope, credential->secret, text,
-                                  HTTP_URL_MAX + 16384 * 3, err);
-        request.method = "POST";
-        request.url = challenge->realm;
-        request.body = text;
-        request.body_len = rc == RAFS_OK ? strlen(text) : 0;
-        request.headers[request.header_count++] =
-            "Content-Type: application/x-www-form-urlencoded";
-    } else {
-        rc = rafsi_oci_token_url(challenge, scope, text, HTTP_URL_MAX, err);
-        request.url = text;
-        if (rc == RAFS_OK && credential->kind == RAFS_CREDENTIAL_BASIC) {
-            rc = rafsi_http_basic(&registry->env, credential->username,
-                                  credential->secret, &basic, err);
-            request.headers[request.header_count++] = basic;
-        }
-    }
-    if (rc == RAFS_OK)
-        rc = rafsi_http_do(registry->http, &request, call, answer, err);
-    wipe_free(&registry->env, basic);
-    explicit_bzero(text, HTTP_URL_MAX);
-    rafsi_free(&registry->env, text);
-    return rc;
-}
-
-static int refused(const struct oci_registry *registry, bool had_some, rafs_error *err)
-{
-    return rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, EACCES, NULL,
-                         had_some ? "%s refuses the credentials"
-                                  : "%s wants credentials, and none are known",
-                         registry->name);
-}
-
-/* A token for a Bearer challenge. *renew_ns: when it should be replaced. */
-static int bearer(struct oci_registry *registry, const struct oci_challenge *challenge,
-                  const rafs_credential *credential, const rafs_call *call,
-                  struct pass *out, rafs_error *err)
-{
-    uint64_t now = rafsi_now_ns(&registry->env);
-    uint8_t *body = NULL;
-    struct http_answer answer;
-    uint64_t life_s = 0;
-    char *token = NULL;
-    int rc;
-
-    if (credential->kind == RAFS_CREDENTIAL_BEARER)
-        return bearer_line(&registry->env, credential->secret, &out->authorization, err);
-    /* Passwords are not shown to whoever an http registry's answer names, and an https
-     * registry has no reason to send us to http. */
-    if (!registry->plain && strncmp(challenge->realm, "https://", 8) != 0)
-        return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
-                          "%s names a token server without https, which is refused",
-                          registry->name);
-    body = rafsi_alloc(&registry->env, TOKEN_BODY_MAX);
-    if (!body)
-        return rafsi_fail_nomem(err, TOKEN_BODY_MAX);
-    rc = ask_token(registry, challenge, credential, call, &answer, body, err);
-    if (rc < 0)
-        goto out;
-    if (answer.status == 401 || answer.status == 403)
-        rc = refused(registry, credential->kind != RAFS_CREDENTIAL_NONE, err);
-    else
-        rc = rafsi_http_judge(&answer, challenge->realm, "token", err);
-    if (rc == RAFS_OK)
-        rc = rafsi_oci_token_parse(&registry->env, (const char *)body, answer.len, &token,
-                                   &life_s, err);
-    rafsi_http_drop(registry->http, &answer);
-    if (rc == RAFS_OK)
-        rc = bearer_line(&registry->env, token, &out->authorization, err);
-    /* A tenth of its life early, at most 20 s: reads of that moment are on their way. */
-    if (rc == RAFS_OK)
-        out->renew_ns =
-            now + life_s * 1000000000 - rafsi_min(life_s * 100000000, 20000000000ull);
-out:
-    wipe_free(&registry->env, token);
-    explicit_bzero(body, TOKEN_BODY_MAX);
-    rafsi_free(&registry->env, body);
-    return rc;
-}
-
-static int make_pass(struct oci_registry *registry, const char *challenge_text,
-                     uint32_t first, const rafs_call *call, struct pass *out,
-                     rafs_error *err)
-{
-    struct oci_challenge challenge;
-    rafs_credential *credential;
-    int rc = rafsi_oci_challenge_parse(challenge_text, &challenge, err);
-
-    if (rc < 0)
-        return rc;
-    credential = rafsi_alloc(&registry->env, sizeof(*credential));
-    if (!credential)
-        return rafsi_fail_nomem(err, sizeof(*credential));
-    for (uint32_t attempt = first; attempt < SECRET_TRIES; attempt++) {
-        rc = get_credential(registry, attempt, credential, call, err);
-        if (rc < 0)
-            break;
-        if (challenge.bearer)
-            rc = bearer(registry, &challenge, credential, call, out, err);
-        else if (credential->kind == RAFS_CREDENTIAL_BASIC)
-            rc = rafsi_http_basic(&registry->env, credential->username,
-                                  credential->secret, &out->authorization, err);
-        else
-            rc = refused(registry, attempt > 0, err);
-        if (rc == RAFS_OK || !err || err->os_errno != EACCES)
-            break;
-    }
-    explicit_bzero(credential, sizeof(*credential));
-    rafsi_free(&registry->env, credential);
-    return rc;
-}
-
 static void wait_slice(struct oci_registry *registry)
 {
     struct timespec until;
@@ -338,7 +148,7 @@ static int renew(struct oci_registry *registry, uint64_t seen, const char *chall
     if (rc < 0 || !ours)
         return rc;
     copy = rafsi_strdup(&registry->env, challenge);
-    rc = copy ? make_pass(registry, challenge, first, call, &fresh, &local)
+    rc = copy ? rafsi_pass_make(registry, challenge, first, call, &fresh, &local)
               : rafsi_fail_nomem(&local, 0);
     pthread_mutex_lock(&registry->lock);
     registry->renewing = false;
@@ -353,7 +163,7 @@ static int renew(struct oci_registry *registry, uint64_t seen, const char *chall
     }
     pthread_cond_broadcast(&registry->renewed);
     pthread_mutex_unlock(&registry->lock);
-    wipe_free(&registry->env, old);
+    rafsi_wipe_free(&registry->env, old);
     rafsi_free(&registry->env, copy);
     if (rc < 0 && err)
         *err = local;
@@ -397,7 +207,7 @@ static int registry_ask(void *user, struct http_request *request, const rafs_cal
         rc = current(registry, &line, &generation, &ending, err);
         if (rc == RAFS_OK && ending) {
             /* If that fails, the old one may still do. */
-            wipe_free(&registry->env, line);
+            rafsi_wipe_free(&registry->env, line);
             renew(registry, generation, ending, 0, call, NULL);
             rafsi_free(&registry->env, ending);
             rc = current(registry, &line, &generation, &ending, err);
@@ -410,7 +220,7 @@ static int registry_ask(void *user, struct http_request *request, const rafs_cal
         rc = rafsi_http_do(registry->http, request, call, answer, err);
         request->header_count = before;
         was_in = line != NULL;
-        wipe_free(&registry->env, line);
+        rafsi_wipe_free(&registry->env, line);
         if (rc < 0 || (answer->status != 401 && !(answer->status == 403 && was_in)) ||
             !answer->authenticate || i + 1 == ASK_TRIES)
             return rc;

@@ -2,8 +2,8 @@
 #ifndef RAFSI_OCI_REGISTRY_H
 #define RAFSI_OCI_REGISTRY_H
 
-#include "backend/http_blob.h"
-#include "oci/oci.h"
+#include "backend/backend.h"
+#include "oci/text.h"
 #include "rafs/registry.h"
 
 /*

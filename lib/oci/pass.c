@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a challenge asks for: a user and password, or a token from the server it names. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "oci/registry_parts.h"
+
+enum {
+    TOKEN_BODY_MAX = OCI_TOKEN_MAX,
+    SECRET_TRIES = 2 /* the callback is asked again after a refusal */
+};
+
+void rafsi_wipe_free(const struct rafsi_env *env, char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+    rafsi_free(env, secret);
+}
+
+/* A header line out of a credential or token. */
+static int bearer_line(const struct rafsi_env *env, const char *token, char **out,
+                       rafs_error *err)
+{
+    static const char prefix[] = "Authorization: Bearer ";
+    size_t room = sizeof(prefix) + strlen(token);
+    char *line = rafsi_alloc(env, room);
+
+    if (!line)
+        return rafsi_fail_nomem(err, room);
+    snprintf(line, room, "%s%s", prefix, token);
+    *out = line;
+    return RAFS_OK;
+}
+
+static int get_credential(struct oci_registry *registry, uint32_t attempt,
+                          rafs_credential *out, const rafs_call *call, rafs_error *err)
+{
+    memset(out, 0, sizeof(*out));
+    out->struct_size = sizeof(*out);
+    if (!registry->credentials.get)
+        return RAFS_OK;
+    return registry->credentials.get(registry->credentials.user, registry->host,
+                                     registry->repo, attempt, out, call, err);
+}
+
+/* Ask the token server: by GET with a query, or by POST with an identity token. */
+static int ask_token(struct oci_registry *registry, const struct oci_challenge *challenge,
+                     const rafs_credential *credential, const rafs_call *call,
+                     struct http_answer *answer, uint8_t *body, rafs_error *err)
+{
+    char scope[600];
+    char *text = rafsi_alloc(&registry->env, HTTP_URL_MAX + 16384 * 3);
+    char *basic = NULL;
+    struct http_request request = {.buf = body, .len = TOKEN_BODY_MAX - 1};
+    bool post = credential->kind == RAFS_CREDENTIAL_IDENTITY_TOKEN;
+    int rc;
+
+    if (!text)
+        return rafsi_fail_nomem(err, HTTP_URL_MAX);
+    snprintf(scope, sizeof(scope), "repository:%s:pull", registry->repo);
+    if (post) {
+        rc = rafsi_oci_token_form(challenge, scope, credential->secret, text,
+                                  HTTP_URL_MAX + 16384 * 3, err);
+        request.method = "POST";
+        request.url = challenge->realm;
+        request.body = text;
+        request.body_len = rc == RAFS_OK ? strlen(text) : 0;
+        request.headers[request.header_count++] =
+            "Content-Type: application/x-www-form-urlencoded";
+    } else {
+        rc = rafsi_oci_token_url(challenge, scope, text, HTTP_URL_MAX, err);
+        request.url = text;
+        if (rc == RAFS_OK && credential->kind == RAFS_CREDENTIAL_BASIC) {
+            rc = rafsi_http_basic(&registry->env, credential->username,
+                                  credential->secret, &basic, err);
+            request.headers[request.header_count++] = basic;
+        }
+    }
+    if (rc == RAFS_OK)
+        rc = rafsi_http_do(registry->http, &request, call, answer, err);
+    rafsi_wipe_free(&registry->env, basic);
+    explicit_bzero(text, HTTP_URL_MAX);
+    rafsi_free(&registry->env, text);
+    return rc;
+}
+
+static int refused(const struct oci_registry *registry, bool had_some, rafs_error *err)
+{
+    return rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, EACCES, NULL,
+                         had_some ? "%s refuses the credentials"
+                                  : "%s wants credentials, and none are known",
+                         registry->name);
+}
+
+/* A token for a Bearer challenge. *renew_ns: when it should be replaced. */
+static int bearer(struct oci_registry *registry, const struct oci_challenge *challenge,
+                  const rafs_credential *credential, const rafs_call *call,
+                  struct pass *out, rafs_error *err)
+{
+    uint64_t now = rafsi_now_ns(&registry->env);
+    uint8_t *body = NULL;
+    struct http_answer answer;
+    uint64_t life_s = 0;
+    char *token = NULL;
+    int rc;
+
+    if (credential->kind == RAFS_CREDENTIAL_BEARER)
+        return bearer_line(&registry->env, credential->secret, &out->authorization, err);
+    /* Passwords are not shown to whoever an http registry's answer names, and an https
+     * registry has no reason to send us to http. */
+    if (!registry->plain && strncmp(challenge->realm, "https://", 8) != 0)
+        return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
+                          "%s names a token server without https, which is refused",
+                          registry->name);
+    body = rafsi_alloc(&registry->env, TOKEN_BODY_MAX);
+    if (!body)
+        return rafsi_fail_nomem(err, TOKEN_BODY_MAX);
+    rc = ask_token(registry, challenge, credential, call, &answer, body, err);
+    if (rc < 0)
+        goto out;
+    if (answer.status == 401 || answer.status == 403)
+        rc = refused(registry, credential->kind != RAFS_CREDENTIAL_NONE, err);
+    else
+        rc = rafsi_http_judge(&answer, challenge->realm, "token", err);
+    if (rc == RAFS_OK)
+        rc = rafsi_oci_token_parse(&registry->env, (const char *)body, answer.len, &token,
+                                   &life_s, err);
+    rafsi_http_drop(registry->http, &answer);
+    if (rc == RAFS_OK)
+        rc = bearer_line(&registry->env, token, &out->authorization, err);
+    /* A tenth of its life early, at most 20 s: reads of that moment are on their way. */
+    if (rc == RAFS_OK)
+        out->renew_ns =
+            now + life_s * 1000000000 - rafsi_min(life_s * 100000000, 20000000000ull);
+out:
+    rafsi_wipe_free(&registry->env, token);
+    explicit_bzero(body, TOKEN_BODY_MAX);
+    rafsi_free(&registry->env, body);
+    return rc;
+}
+
+int rafsi_pass_make(struct oci_registry *registry, const char *challenge_text,
+                    uint32_t first, const rafs_call *call, struct pass *out,
+                    rafs_error *err)
+{
+    struct oci_challenge challenge;
+    rafs_credential *credential;
+    int rc = rafsi_oci_challenge_parse(challenge_text, &challenge, err);
+
+    if (rc < 0)
+        return rc;
+    credential = rafsi_alloc(&registry->env, sizeof(*credential));
+    if (!credential)
+        return rafsi_fail_nomem(err, sizeof(*credential));
+    for (uint32_t attempt = first; attempt < SECRET_TRIES; attempt++) {
+        rc = get_credential(registry, attempt, credential, call, err);
+        if (rc < 0)
+            break;
+        if (challenge.bearer)
+            rc = bearer(registry, &challenge, credential, call, out, err);
+        else if (credential->kind == RAFS_CREDENTIAL_BASIC)
+            rc = rafsi_http_basic(&registry->env, credential->username,
+                                  credential->secret, &out->authorization, err);
+        else
+            rc = refused(registry, attempt > 0, err);
+        if (rc == RAFS_OK || !err || err->os_errno != EACCES)
+            break;
+    }
+    explicit_bzero(credential, sizeof(*credential));
+    rafsi_free(&registry->env, credential);
+    return rc;
+}

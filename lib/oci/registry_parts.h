@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_OCI_REGISTRY_PARTS_H
+#define RAFSI_OCI_REGISTRY_PARTS_H
+
+/* What registry.c and pass.c share; nobody else includes it. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "oci/registry.h"
+
+/* How to get in. A whole one replaces the old one; `generation` tells them apart. */
+struct pass {
+    char *authorization; /* header line; NULL: none is needed as far as known */
+    uint64_t generation;
+    uint64_t renew_ns; /* when to get another; 0: when it is refused */
+};
+
+struct oci_registry {
+    struct rafsi_env env;
+    atomic_uint users;
+    rafs_http *http;
+    bool plain;
+    char name[520];
+    char host[256];
+    char repo[256];
+    rafs_credentials_source credentials;
+    pthread_mutex_t lock;
+    pthread_cond_t renewed;
+    bool lock_ready, cond_ready;
+    bool renewing;
+    struct pass pass;
+    char *challenge; /* the last one seen, for renewals before the end */
+};
+
+/* Free a text after its bytes were overwritten; NULL is fine. */
+void rafsi_wipe_free(const struct rafsi_env *env, char *secret);
+
+/* pass.c: answer a challenge. `first` is 1 if the credentials were refused before. */
+int rafsi_pass_make(struct oci_registry *registry, const char *challenge_text,
+                    uint32_t first, const rafs_call *call, struct pass *out,
+                    rafs_error *err);
+
+#endif
