@@ -1,6 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/json.h"
 
+/*
+ * Did the parser fail for want of memory? Where its lexer gets none jansson says nothing,
+ * or calls the text malformed. So a piece as large as the text is asked for: a shortage
+ * that lasts is told from a lie, one that has passed is not.
+ */
+static bool is_shortage(const json_error_t *at, const void *text, size_t len)
+{
+    enum json_error_code code = json_error_code(at);
+    json_t *probe;
+
+    if (code == json_error_out_of_memory || at->text[0] == '\0')
+        return true;
+    if (code != json_error_invalid_syntax && code != json_error_premature_end_of_input &&
+        code != json_error_unknown)
+        return false;
+    probe = json_stringn_nocheck(text, len);
+    json_decref(probe);
+    return !probe;
+}
+
 int rafsi_json_load(const struct json_place *place, const void *text, size_t len,
                     json_t **out, rafs_error *err)
 {
@@ -12,8 +32,7 @@ int rafsi_json_load(const struct json_place *place, const void *text, size_t len
                           "%zu bytes of JSON are more than the %zu that are allowed", len,
                           place->max);
     root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
-    /* Where memory runs out inside its parser jansson gives no text. */
-    if (!root && (json_error_code(&at) == json_error_out_of_memory || at.text[0] == '\0'))
+    if (!root && is_shortage(&at, text, len))
         return rafsi_fail_nomem(err, len);
     /* jansson's text quotes what it read, which may be a secret. */
     if (!root)

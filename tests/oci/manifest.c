@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "suite.h"
 
+#include <jansson.h>
+
 #define D "\"digest\":\"sha256:" HEX64 "\""
 #define OCI_M "application/vnd.oci.image.manifest.v1+json"
 #define OCI_I "application/vnd.oci.image.index.v1+json"
@@ -196,6 +198,38 @@ START_TEST(sizes_and_depth_have_limits)
 }
 END_TEST
 
+/* jansson takes its allocator for the whole process, which here is the test's own. */
+static size_t allocations_left;
+
+static void *failing_malloc(size_t size)
+{
+    if (allocations_left == 0)
+        return NULL;
+    allocations_left--;
+    return malloc(size);
+}
+
+START_TEST(running_out_of_memory_is_not_taken_for_a_bad_manifest)
+{
+    static const char text[] = LAYERS(BLOB "," BOOT);
+    struct oci_manifest out;
+    int rc = RAFS_E_NOMEM;
+    size_t allowed;
+
+    json_set_alloc_funcs(failing_malloc, free);
+    for (allowed = 0; rc != RAFS_OK && allowed < 10000; allowed++) {
+        allocations_left = allowed;
+        rc = parse(text, &out, NULL);
+        ck_assert_msg(rc == RAFS_OK || rc == RAFS_E_NOMEM, "after %zu: %d", allowed, rc);
+    }
+    json_set_alloc_funcs(malloc, free);
+    ck_assert_int_eq(rc, RAFS_OK);
+    ck_assert_uint_gt(allowed, 20);
+    ck_assert(out.layer_count == 1 && out.has_bootstrap && out.fs_version == 6);
+    rafsi_oci_manifest_drop(&env, &out);
+}
+END_TEST
+
 static const struct {
     const char *text, *content_type;
     int code;
@@ -372,6 +406,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, ordinary_image_is_told_from_a_rafs_one);
     tcase_add_loop_test(tcase, malformed_manifest_is_refused, 0, COUNT(refused));
     tcase_add_test(tcase, sizes_and_depth_have_limits);
+    tcase_add_test(tcase, running_out_of_memory_is_not_taken_for_a_bad_manifest);
     tcase_add_loop_test(tcase, document_is_of_one_kind_or_none, 0, COUNT(kinds));
     tcase_add_loop_test(tcase, platform_is_chosen_from_an_index, 0, COUNT(picks));
     tcase_add_test(tcase, missing_platform_error_names_those_that_exist);
