@@ -21,6 +21,12 @@ complete -c rafs -l help -d 'Show help'
 
 complete -c rafs -n $some -l blob-dir -r -a '(__fish_complete_directories)' -d 'Folder of blobs'
 complete -c rafs -n $some -l expect-digest -x -a 'sha256: blake3: blob-sha256:' -d 'Refuse another bootstrap'
+complete -c rafs -n $some -l platform -x -a 'linux/amd64 linux/arm64' -d 'Which image of an index'
+complete -c rafs -n $some -l plain-http -d 'http instead of https'
+complete -c rafs -n $some -l ca-file -r -d 'Certificates to believe'
+complete -c rafs -n $some -l client-cert -r -d 'Certificate to show'
+complete -c rafs -n $some -l client-key -r -d 'Its key'
+complete -c rafs -n $some -l insecure -d 'Believe any certificate'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
