@@ -8,6 +8,7 @@
  */
 
 #include "backend.h"
+#include "cache.h"
 #include "check.h"
 #include "digest.h"
 #include "dir.h"

@@ -9,6 +9,7 @@
  */
 
 #include "base/base.h"
+#include "cache/disk.h"
 #include "verify/verify.h"
 
 struct rafsi_cache;

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "cache/disk_impl.h"
+
+/*
+ * The order of things, which everything rests on:
+ *
+ *   put     1. write the chunk into the data file
+ *           2. append a READY record with the id of this boot
+ *   sync    3. note the length L of the journal
+ *           4. fdatasync the data file (and the directory after a file was made)
+ *           5. append a SYNC record: READY records of this boot before L are durable
+ *           6. fdatasync the journal
+ *
+ * A killed process leaves both files as it wrote them, since the kernel holds them: a
+ * record is there only after its data. A power cut may keep any of the writes since the
+ * last sync and lose others; so a READY record counts in the boot that it names, and
+ * later only if a SYNC record covers it, which was written after step 4 returned. Syncs
+ * run in a thread of their own: 5 s after a chunk was kept, earlier once 64 MiB wait.
+ *
+ * None of this is trusted. A record says where to look; the caller verifies what is
+ * there.
+ */
+
+static bool same(const struct disk_node *node, const struct rafsi_disk_chunk *chunk)
+{
+    return node && node->ready && node->size == chunk->size &&
+           node->algorithm == chunk->algorithm &&
+           memcmp(node->digest, chunk->digest, sizeof(node->digest)) == 0;
+}
+
+static bool usable(const struct rafsi_disk_chunk *chunk)
+{
+    return chunk->size > 0 && chunk->size <= DISK_CHUNK_MAX &&
+           chunk->offset <= DISK_OFFSET_MAX && chunk->algorithm <= RAFSI_SHA256 &&
+           !rafsi_all_zero(chunk->digest, sizeof(chunk->digest));
+}
+
+static bool known(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
+{
+    bool found;
+
+    pthread_mutex_lock(&blob->cache->lock);
+    found = same(rafsi_disk_index_at(&blob->index, chunk->offset), chunk);
+    pthread_mutex_unlock(&blob->cache->lock);
+    return found;
+}
+
+bool rafsi_disk_has(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
+{
+    if (!usable(chunk) || !rafsi_disk_ensure(blob))
+        return false;
+    if (known(blob, chunk))
+        return true;
+    rafsi_disk_refresh(blob);
+    return known(blob, chunk);
+}
+
+static void record_of(struct disk_record *record, uint8_t kind,
+                      const struct rafsi_disk_blob *blob,
+                      const struct rafsi_disk_chunk *chunk)
+{
+    *record = (struct disk_record){.kind = kind,
+                                   .algorithm = (uint8_t)chunk->algorithm,
+                                   .size = chunk->size,
+                                   .offset = chunk->offset};
+    memcpy(record->digest, chunk->digest, sizeof(record->digest));
+    memcpy(record->boot, blob->cache->boot, sizeof(record->boot));
+}
+
+void rafsi_disk_bad(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
+{
+    struct disk_record record;
+    struct disk_node *gone = NULL;
+    rafs_cache *cache = blob->cache;
+
+    if (!rafsi_disk_has(blob, chunk))
+        return;
+    record_of(&record, DISK_BAD, blob, chunk);
+    pthread_mutex_lock(&cache->lock);
+    rafsi_disk_index_apply(&blob->index, &record, 0, cache->boot, &gone);
+    pthread_mutex_unlock(&cache->lock);
+    rafsi_free(&cache->env, gone);
+    rafsi_log(&cache->env, RAFS_LOG_WARNING,
+              "cache: blob %s has wrong bytes at %llu; they are fetched anew", blob->stem,
+              (unsigned long long)chunk->offset);
+    /* If this fails, the next process finds out by itself. */
+    (void)rafsi_disk_append(blob, &record);
+}
+
+bool rafsi_disk_get(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
+                    void *room)
+{
+    if (rafsi_disk_has(blob, chunk)) {
+        if (rafsi_disk_pread(blob->data, room, chunk->size, chunk->offset)) {
+            rafsi_disk_touch(blob);
+            return true;
+        }
+        rafsi_disk_bad(blob, chunk);
+    }
+    return usable(chunk) && rafsi_disk_known_get(blob, chunk, room);
+}
+
+/* Does another chunk lie there? */
+static bool conflict(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
+{
+    uint64_t end = chunk->offset + chunk->size;
+    struct disk_node *node;
+    bool found = false;
+
+    pthread_mutex_lock(&blob->cache->lock);
+    for (node = rafsi_disk_index_from(&blob->index, chunk->offset);
+         node && node->offset < end && !found;
+         node = rafsi_disk_index_from(&blob->index, node->offset + node->size))
+        found = node->ready;
+    pthread_mutex_unlock(&blob->cache->lock);
+    return found;
+}
+
+static void write_chunk(struct rafsi_disk_blob *blob,
+                        const struct rafsi_disk_chunk *chunk, const struct verified *good)
+{
+    rafs_cache *cache = blob->cache;
+    struct disk_record record;
+
+    if (!rafsi_disk_write(blob->data, rafsi_verified_bytes(good), chunk->size,
+                          chunk->offset)) {
+        rafsi_disk_trouble(cache, errno, "writing a chunk");
+        return;
+    }
+    record_of(&record, DISK_READY, blob, chunk);
+    if (!rafsi_disk_append(blob, &record)) {
+        rafsi_disk_trouble(cache, errno, "writing a record");
+        return;
+    }
+    rafsi_disk_fine(cache);
+    rafsi_disk_refresh(blob);
+    rafsi_disk_unsynced(blob, chunk->size);
+}
+
+void rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
+                    const struct rafsi_disk_flight *flight, const struct verified *good)
+{
+    struct rafsi_disk_flight *own = NULL;
+
+    if (!usable(chunk) || rafsi_verified_size(good) != chunk->size ||
+        rafsi_disk_paused(blob->cache) || rafsi_disk_has(blob, chunk) ||
+        blob->journal < 0)
+        return;
+    if (!flight || !flight->locked) {
+        if (flight)
+            return;
+        own = rafsi_disk_try(blob, chunk);
+        if (!own)
+            return; /* whoever fetches it will keep it */
+    }
+    if ((own ? own : flight)->locked && !conflict(blob, chunk))
+        write_chunk(blob, chunk, good);
+    rafsi_disk_end(own);
+}

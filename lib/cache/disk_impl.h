@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_CACHE_DISK_IMPL_H
+#define RAFSI_CACHE_DISK_IMPL_H
+
+/* What the files disk*.c share. */
+
+#include <pthread.h>
+
+#include "cache/disk.h"
+#include "cache/disk_index.h"
+#include "cache/disk_record.h"
+
+enum { DISK_STEM_BYTES = 68, DISK_NAME_BYTES = 96 };
+
+/* Byte ranges that are locked in a journal lie far behind its end. */
+#define DISK_LEASE_AT ((uint64_t)1 << 62)
+#define DISK_FLIGHT_AT ((uint64_t)1 << 61)
+/* No chunk ends behind this, so that flights stay below the lease. */
+#define DISK_OFFSET_MAX ((uint64_t)1 << 60)
+#define DISK_CHUNK_MAX ((uint32_t)1 << 30)
+
+struct rafsi_disk_flight {
+    struct rafsi_disk_blob *blob;
+    struct rafsi_disk_flight *next;
+    uint64_t offset;
+    uint32_t size;
+    bool locked; /* other processes see it */
+};
+
+struct rafsi_disk_blob {
+    rafs_cache *cache;
+    struct rafsi_disk_blob *next;
+    unsigned users;
+    char id[RAFSI_BLOB_ID_BYTES];
+    char stem[DISK_STEM_BYTES]; /* of its files' names */
+    bool existing;              /* do not create the files */
+    /* -1 until the files could be opened; then fixed until the blob is closed. */
+    int data, journal;
+    uint64_t read_to; /* of the journal */
+    struct disk_index index;
+    struct rafsi_disk_flight *flights;
+    uint64_t unsynced;    /* bytes put here and not known to be durable */
+    uint64_t unsynced_ns; /* since when */
+    bool dir_synced;      /* its names survive a power cut */
+    uint64_t touched_ns;  /* when its last use was written down */
+};
+
+/* A lock guards all that changes, and is never held during I/O or a callback. */
+struct rafs_cache {
+    struct rafsi_env env;
+    int dir;    /* the directory */
+    int in_use; /* shared lock on "lock": nobody rebuilds the cache */
+    uint8_t boot[DISK_BOOT_BYTES];
+    struct rafsi_hashes *hashes;
+    struct rafsi_pool *pool;
+    uint64_t quota_bytes, free_floor_bytes;
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /* of the thread that makes things durable */
+    pthread_t syncer;
+    bool syncer_runs, closing;
+    bool warned;           /* of the trouble that goes on */
+    uint64_t paused_until; /* nothing is written before; 0: all is well */
+    struct rafsi_disk_blob *blobs;
+    struct disk_known *known; /* chunks of all blobs by digest; made at first use */
+};
+
+/* disk_dir.c: the directory itself. */
+int rafsi_disk_dir_open(rafs_cache *cache, const char *path, rafs_error *err);
+void rafsi_disk_boot_id(uint8_t boot[DISK_BOOT_BYTES]);
+/* Open a file of the cache; -1 with errno, EPERM for a foreign or odd one. */
+int rafsi_disk_file(int dir, const char *name, int flags);
+bool rafsi_disk_ends(const char *name, const char *suffix);
+int rafsi_disk_fail(rafs_error *err, int os_errno, const char *object, const char *what);
+
+/* disk.c: when writing fails. */
+bool rafsi_disk_paused(rafs_cache *cache);
+void rafsi_disk_trouble(rafs_cache *cache, int os_errno, const char *what);
+void rafsi_disk_fine(rafs_cache *cache);
+bool rafsi_disk_write(int fd, const void *data, size_t len, uint64_t offset);
+bool rafsi_disk_pread(int fd, void *room, size_t len, uint64_t offset);
+
+/* disk_blob.c */
+int rafsi_disk_check_id(const char *blob_id, rafs_error *err);
+void rafsi_disk_stem(const char *blob_id, char stem[DISK_STEM_BYTES]);
+/* A blob that is there, by the stem of its files; NULL if it is not. */
+struct rafsi_disk_blob *rafsi_disk_open_stem(rafs_cache *cache, const char *stem);
+bool rafsi_disk_ensure(struct rafsi_disk_blob *blob); /* the files are open */
+void rafsi_disk_refresh(struct rafsi_disk_blob *blob);
+bool rafsi_disk_append(struct rafsi_disk_blob *blob, const struct disk_record *record);
+bool rafsi_disk_locked(int fd, int type, uint64_t start, uint64_t len);
+void rafsi_disk_touch(struct rafsi_disk_blob *blob);
+
+/* disk_sync.c */
+void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes);
+void rafsi_disk_sync(struct rafsi_disk_blob *blob);
+void rafsi_disk_syncer_stop(rafs_cache *cache);
+
+/* disk_known.c: chunks of other blobs. */
+bool rafsi_disk_known_get(struct rafsi_disk_blob *blob,
+                          const struct rafsi_disk_chunk *chunk, void *room);
+void rafsi_disk_known_free(rafs_cache *cache);
+
+#endif

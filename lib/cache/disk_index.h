@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_CACHE_DISK_INDEX_H
+#define RAFSI_CACHE_DISK_INDEX_H
+
+/*
+ * The chunks of a blob that its journal tells of, by place; no two of them overlap. A
+ * tree whose shape a random number decides, so that no order of chunks makes it deep; all
+ * walks are loops. The index does not allocate: nodes come in and go out by lists.
+ */
+
+#include "cache/disk_record.h"
+
+struct disk_node {
+    uint64_t offset;
+    uint32_t size;
+    uint32_t weight; /* decides who is above whom */
+    uint64_t at;     /* its record in the journal */
+    uint64_t boot;   /* in which it was written */
+    uint8_t algorithm;
+    bool ready;   /* may be served */
+    bool durable; /* will be after a power cut */
+    uint8_t digest[RAFSI_DIGEST_BYTES];
+    struct disk_node *left, *right;
+    struct disk_node *before, *after; /* among those that are not durable */
+};
+
+struct disk_index {
+    struct disk_node *root;
+    struct disk_node *pending; /* not durable, in no order */
+    uint64_t random;
+    uint64_t count, bytes; /* that are ready */
+};
+
+struct disk_node *rafsi_disk_index_at(const struct disk_index *index, uint64_t offset);
+/* The first node that ends behind offset, or NULL. */
+struct disk_node *rafsi_disk_index_from(const struct disk_index *index, uint64_t offset);
+/* The first node that shares a byte with a range, or NULL. */
+struct disk_node *rafsi_disk_index_overlap(const struct disk_index *index,
+                                           uint64_t offset, uint32_t size);
+/* Do what a record says. boot: this one. *spare is a list, by `after`, of nodes that may
+ * be used, at least one for a record of a chunk; nodes that leave are put on it. */
+void rafsi_disk_index_apply(struct disk_index *index, const struct disk_record *record,
+                            uint64_t at, const uint8_t boot[DISK_BOOT_BYTES],
+                            struct disk_node **spare);
+/* Take all nodes out, as a list by `after`. */
+struct disk_node *rafsi_disk_index_clear(struct disk_index *index);
+
+#endif
