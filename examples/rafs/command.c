@@ -256,6 +256,8 @@ int command_end(struct command *c)
     for (size_t i = 0; i < c->backend_count; i++)
         rafs_backend_free(c->backends[i]);
     c->backend_count = 0;
+    rafs_cache_close(c->cache);
+    c->cache = NULL;
     remote_close(c);
     return c->outcome.code;
 }
@@ -321,6 +323,20 @@ static bool add_sources(struct command *c, const char *image_path)
     return true;
 }
 
+static bool open_cache(struct command *c)
+{
+    rafs_cache_options options = RAFS_CACHE_OPTIONS_INIT;
+    rafs_error err = RAFS_ERROR_INIT;
+
+    if (!c->cache_dir ||
+        rafs_cache_open(c->cache_dir, &options, &c->cache, &err) == RAFS_OK)
+        return true;
+    err.object[0] = '\0';
+    command_failed(c, c->cache_dir, &err);
+    c->outcome.code = EXIT_SOURCE;
+    return false;
+}
+
 bool command_open(struct command *c, const char *image_path)
 {
     rafs_open_options options = RAFS_OPEN_OPTIONS_INIT;
@@ -334,6 +350,9 @@ bool command_open(struct command *c, const char *image_path)
     options.env = &env;
     options.expect_digest = c->expect_digest;
     options.backends = c->backends;
+    if (!open_cache(c))
+        return false;
+    options.cache = c->cache;
     if (remote_is(image_path)) {
         if (!add_sources(c, image_path))
             return false;

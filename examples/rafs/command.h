@@ -48,6 +48,7 @@ enum {
     OPT_BLOB_DIR,
     OPT_EXPECT_DIGEST,
     OPT_TIMEOUT,
+    OPT_CACHE_DIR,
     OPT_PLAIN_HTTP,
     OPT_INSECURE,
     OPT_CA_FILE,
@@ -63,6 +64,7 @@ enum {
     { "blob-dir", required_argument, NULL, OPT_BLOB_DIR },      \
     { "expect-digest", required_argument, NULL, OPT_EXPECT_DIGEST }, \
     { "timeout", required_argument, NULL, OPT_TIMEOUT },        \
+    { "cache-dir", required_argument, NULL, OPT_CACHE_DIR },    \
     { "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },        \
     { "insecure", no_argument, NULL, OPT_INSECURE },            \
     { "ca-file", required_argument, NULL, OPT_CA_FILE },        \
@@ -82,6 +84,8 @@ struct command {
     size_t blob_dir_count;
     uint64_t timeout_ms; /* of each call to the library; 0: none */
     bool timeout_given;
+    const char *cache_dir; /* NULL: nothing is kept on disk */
+    rafs_cache *cache;
     bool plain_http;
     bool insecure;
     const char *ca_file;

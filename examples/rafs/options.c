@@ -48,6 +48,8 @@ static void print_help(const struct command *c)
         "or\n"
         "                       blake3:HEX of the bootstrap, or blob-sha256:HEX of the\n"
         "                       whole file IMAGE\n"
+        "  --cache-dir DIR      keep chunks there for the next run; DIR is made, for you "
+        "alone\n"
         "  --platform OS/ARCH   which image of an index; default: this machine's\n"
         "  --plain-http         http instead of https (always for this machine itself)\n"
         "  --ca-file FILE       PEM file of certificates to believe, instead of the "
@@ -85,6 +87,9 @@ static int common_option(struct command *c, int opt)
             return OPT_STOP;
         }
         c->expect_digest = optarg;
+        return 0;
+    case OPT_CACHE_DIR:
+        c->cache_dir = optarg;
         return 0;
     case OPT_PLAIN_HTTP:
         c->plain_http = true;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "backend.h"
+#include "cache.h"
 #include "digest.h"
 #include "env.h"
 #include "limits.h"
@@ -55,11 +56,14 @@ typedef struct rafs_open_options {
     /** Name from which the id of a blob that carries its own bootstrap follows (its part
      *  before the first '.'); NULL: the last part of the path. Copied. */
     const char *name;
+    /** Where chunks are kept on disk; borrowed until the image is closed. NULL: they are
+     * kept in memory alone. */
+    rafs_cache *cache;
 } rafs_open_options;
 
-#define RAFS_OPEN_OPTIONS_INIT                                        \
-    {                                                                 \
-        sizeof(rafs_open_options), 0, NULL, NULL, NULL, 0, NULL, NULL \
+#define RAFS_OPEN_OPTIONS_INIT                                              \
+    {                                                                       \
+        sizeof(rafs_open_options), 0, NULL, NULL, NULL, 0, NULL, NULL, NULL \
     }
 
 /** Compressors, numbered as on disk. */

@@ -102,7 +102,8 @@ static int assemble(const struct wishes *wishes, struct boot *boot, rafs_image *
                     rafs_error *err)
 {
     struct rafsi_sources sources = {wishes->options.backends,
-                                    wishes->options.backend_count, boot->carrier};
+                                    wishes->options.backend_count, boot->carrier,
+                                    wishes->options.cache};
     int rc;
 
     rc = rafsi_tree_open(&image->env, boot->source, &wishes->limits, &image->tree, err);

@@ -258,17 +258,25 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 rafs_error *err)
 {
     rafs_error local = RAFS_ERROR_INIT;
+    struct rafsi_disk_flight *kept = NULL;
     struct window *rest = NULL;
     /* The last flight may have landed between our look into the cache and now. */
     struct verified *good = rafsi_cache_get(reader->cache, key);
     int rc = RAFS_OK;
 
-    if (!good) {
+    if (!good)
+        rc = rafsi_kept_begin(reader, chunk, call, &kept, &good, &local);
+    if (rc == RAFS_OK && good) {
+        rafsi_cache_put(reader->cache, key, good);
+    } else if (rc == RAFS_OK) {
         if (!rafsi_window_fetch(reader, chunk, wish, call, &good, &rest))
             rc = rafsi_fetch_fresh(reader, chunk, true, call, &good, &local);
-        if (rc == RAFS_OK)
+        if (rc == RAFS_OK) {
             rafsi_fetch_keep(reader, chunk, key, wish->ahead, good);
+            rafsi_kept_put(reader, chunk, kept, good);
+        }
     }
+    rafsi_disk_end(kept);
     rafsi_fail_object(&local, rc, "blob %s", reader->tree->blobs[chunk->record.blob].id);
     rafsi_flight_land(reader->flights, flight, rc, good, &local);
     rafsi_window_finish(reader, rest, call); /* those who wait for the chunk go first */

@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "base/base.h"
+#include "rafs/cache.h"
 #include "rafs/check.h"
 #include "rafs/read.h"
 #include "tree/tree.h"
@@ -22,6 +23,7 @@ struct rafsi_sources {
     /* A source for the blob that carries the bootstrap, asked before the others; taken
      * when the reader is made. NULL: there is none. */
     rafs_backend *carrier;
+    rafs_cache *cache; /* borrowed; NULL: none */
 };
 
 /* tree and hashes are borrowed; sources->backends is copied. */

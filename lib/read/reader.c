@@ -35,7 +35,10 @@ int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
     reader->env = *env;
     reader->tree = tree;
     reader->hashes = hashes;
+    reader->disk = sources->cache;
     rc = make_parts(reader, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_kept_new(reader, err);
     if (rc < 0) {
         rafsi_reader_free(reader);
         return rc;
@@ -66,6 +69,7 @@ void rafsi_reader_free(struct rafsi_reader *reader)
         rafsi_worker_free(reader, worker);
     }
     rafsi_blob_states_free(reader);
+    rafsi_kept_free(reader);
     rafsi_flights_free(reader->flights);
     rafsi_cache_free(reader->cache);
     rafsi_pool_free(reader->pool); /* after the cache, whose chunks come back to it */

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "cache/cache.h"
+#include "cache/disk.h"
 #include "codec/codec.h"
 #include "read/flight.h"
 #include "read/read.h"
@@ -53,8 +54,10 @@ struct rafsi_reader {
     struct rafsi_pool *pool;
     struct rafsi_cache *cache;
     struct rafsi_flights *flights;
-    struct ahead *ahead;                 /* NULL: nothing is read ahead */
-    _Atomic(struct blob_state *) *blobs; /* as many as the image has */
+    rafs_cache *disk; /* borrowed; NULL: chunks are kept in memory alone */
+    _Atomic(struct rafsi_disk_blob *) *kept; /* as many as blobs; NULL without disk */
+    struct ahead *ahead;                     /* NULL: nothing is read ahead */
+    _Atomic(struct blob_state *) *blobs;     /* as many as the image has */
     pthread_mutex_t worker_lock;
     bool worker_lock_ready;
     struct worker *workers;
@@ -63,6 +66,20 @@ struct rafsi_reader {
     /* Stored bytes that reads asked for, and those fetched besides and not yet used. */
     atomic_uint_least64_t wanted, extra;
 };
+
+/* kept.c: chunks on disk. All do nothing where the image has no cache. */
+int rafsi_kept_new(struct rafsi_reader *reader, rafs_error *err);
+void rafsi_kept_free(struct rafsi_reader *reader);
+bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
+bool rafsi_kept_get(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    struct verified **out);
+/* Get it, or the right to fetch it as the only one of all processes: *out, or *flight, or
+ * neither where it cannot be kept. */
+int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                     const rafs_call *call, struct rafsi_disk_flight **flight,
+                     struct verified **out, rafs_error *err);
+void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    const struct rafsi_disk_flight *flight, const struct verified *good);
 
 /* worker.c */
 int rafsi_worker_take(struct rafsi_reader *reader, struct worker **out, rafs_error *err);

@@ -107,7 +107,7 @@ static struct rafsi_flight *board(struct rafsi_reader *reader,
     struct rafsi_cache_key key = rafsi_chunk_key(chunk);
     struct rafsi_flight *flight;
 
-    if (rafsi_cache_has(reader->cache, &key))
+    if (rafsi_cache_has(reader->cache, &key) || rafsi_kept_has(reader, chunk))
         return NULL;
     flight = rafsi_flight_try(reader->flights, &key);
     if (flight && rafsi_cache_has(reader->cache, &key)) {
@@ -300,9 +300,10 @@ static int finish_piece(struct rafsi_reader *reader, const struct window *window
     struct verified *good = NULL;
     int rc = open_piece(reader, window, &piece->chunk, worker, &good, NULL);
 
-    if (rc == RAFS_OK)
+    if (rc == RAFS_OK) {
         rafsi_fetch_keep(reader, &piece->chunk, &key, piece->ahead, good);
-    else if (rc == RAFS_E_CORRUPT)
+        rafsi_kept_put(reader, &piece->chunk, NULL, good);
+    } else if (rc == RAFS_E_CORRUPT)
         rafsi_blob_strike(reader, piece->chunk.record.blob, window->source);
     rafsi_flight_land(reader->flights, piece->flight,
                       rc == RAFS_OK ? RAFS_OK : RAFS_E_CANCELLED, good, NULL);
