@@ -378,6 +378,42 @@ def faults():
     report.check("without a password that nobody gave", sent == [None], sent)
 
 
+def cache_on_disk(folder):
+    """The second run asks for no data; a damaged chunk is fetched anew, and kept again."""
+    cache = os.path.join(folder, "cache")
+    fault = Fault("v6-zstd")
+    server = Server(fault)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    image = f"docker://127.0.0.1:{server.server_port}/lib/app@{sha(fault.manifest)}"
+    disk = local("v6-zstd", "tar").stdout
+
+    def run(name, asks):
+        fault.log.clear()
+        mine = rafs("tar", "--cache-dir", cache, image)
+        data = [p for p, _, _ in fault.log if any(d in p for d in fault.data)]
+        report.check(name, mine.returncode == 0 and mine.stdout == disk and
+                     bool(data) == asks, f"{len(data)} requests, {shown(mine)}")
+
+    run("the first run fills the cache", True)
+    run("the second asks for no data", False)
+    for name in os.listdir(cache):
+        if name.endswith(".blob.data"):
+            with open(os.path.join(cache, name), "r+b") as f:
+                f.seek(0)
+                kept = bytearray(f.read())
+                kept[::512] = bytes(b ^ 0x20 for b in kept[::512])
+                f.seek(0)
+                f.write(kept)
+    run("damaged chunks are fetched again", True)
+    run("and kept again", False)
+    os.chmod(cache, 0o777)
+    mine = rafs("ls", "--cache-dir", cache, image)
+    report.check("a cache that all may write to is refused",
+                 mine.returncode == 3 and mine.stdout == b"", shown(mine))
+    server.shutdown()
+    server.server_close()
+
+
 def spoiled_metadata():
     """A manifest, or a bootstrap layer, that is not the one asked for."""
     for what in ("manifest", "layer"):
@@ -406,6 +442,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         ENV["HOME"] = folder
         real_registry(folder)
+        cache_on_disk(folder)
     faults()
     spoiled_metadata()
     return report.finish()
