@@ -21,6 +21,7 @@ complete -c rafs -l help -d 'Show help'
 
 complete -c rafs -n $some -l blob-dir -r -a '(__fish_complete_directories)' -d 'Folder of blobs'
 complete -c rafs -n $some -l expect-digest -x -a 'sha256: blake3: blob-sha256:' -d 'Refuse another bootstrap'
+complete -c rafs -n $some -l cache-dir -r -a '(__fish_complete_directories)' -d 'Keep chunks there'
 complete -c rafs -n $some -l platform -x -a 'linux/amd64 linux/arm64' -d 'Which image of an index'
 complete -c rafs -n $some -l plain-http -d 'http instead of https'
 complete -c rafs -n $some -l ca-file -r -d 'Certificates to believe'
