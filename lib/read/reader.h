@@ -8,7 +8,6 @@
 #include <stdatomic.h>
 
 #include "cache/cache.h"
-#include "cache/disk.h"
 #include "codec/codec.h"
 #include "read/flight.h"
 #include "read/read.h"
