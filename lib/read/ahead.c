@@ -189,7 +189,7 @@ void rafsi_ahead_note(struct rafsi_reader *reader, const struct rafsi_node *file
         uint64_t end = rafsi_min(goal, from + JOB_BYTES);
 
         /* A small request now would make two later. */
-        if (end - from < JOB_BYTES / 2 && end != until && end != file->attr.size)
+        if (end - from < JOB_BYTES && end != until && end != file->attr.size)
             break;
         if (!post(ahead, file, from, end))
             break;
