@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-#include "cache/disk_impl.h"
+#include "cache/disk_known.h"
 
 /* How long nothing is written after a write failed. */
 #define PAUSE_NS ((uint64_t)30 * 1000000000)
@@ -21,6 +21,8 @@ static int make_parts(rafs_cache *cache, rafs_error *err)
 
     if (rc == RAFS_OK)
         rc = rafsi_pool_new(&cache->env, 1, &cache->pool, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_disk_known_new(cache, err);
     if (rc < 0)
         return rc;
     if (pthread_condattr_init(&attr) != 0)

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "cache/disk_impl.h"
+#include "cache/disk_known.h"
 
 /*
  * The order of things, which everything rests on:
@@ -125,9 +125,10 @@ static void write_chunk(struct rafsi_disk_blob *blob,
 {
     rafs_cache *cache = blob->cache;
     struct disk_record record;
+    uint32_t shared = rafsi_disk_known_clone(blob, chunk);
 
-    if (!rafsi_disk_write(blob->data, rafsi_verified_bytes(good), chunk->size,
-                          chunk->offset)) {
+    if (!rafsi_disk_write(blob->data, rafsi_verified_bytes(good) + shared,
+                          chunk->size - shared, chunk->offset + shared)) {
         rafsi_disk_trouble(cache, errno, "writing a chunk");
         return;
     }
@@ -138,6 +139,7 @@ static void write_chunk(struct rafsi_disk_blob *blob,
     }
     rafsi_disk_fine(cache);
     rafsi_disk_refresh(blob);
+    rafsi_disk_known_add(blob, chunk);
     rafsi_disk_unsynced(blob, chunk->size);
 }
 
@@ -148,7 +150,7 @@ void rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk 
 
     if (!usable(chunk) || rafsi_verified_size(good) != chunk->size ||
         rafsi_disk_paused(blob->cache) || rafsi_disk_has(blob, chunk) ||
-        blob->journal < 0)
+        !rafsi_disk_ensure(blob))
         return;
     if (!flight || !flight->locked) {
         if (flight)

@@ -116,7 +116,7 @@ static bool is_ours(const char *name)
            strcmp(name, "lost+found") == 0;
 }
 
-static DIR *list(int dir)
+DIR *rafsi_disk_list(int dir)
 {
     int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *names = copy < 0 ? NULL : fdopendir(copy);
@@ -129,7 +129,7 @@ static DIR *list(int dir)
 /* Whoever names his home directory by mistake shall not lose a file. */
 static int check_names(int dir, const char *path, rafs_error *err)
 {
-    DIR *names = list(dir);
+    DIR *names = rafsi_disk_list(dir);
     struct dirent *entry;
     bool foreign = false;
 
@@ -158,7 +158,7 @@ static bool version_fits(int dir)
 
 static void remove_all(int dir)
 {
-    DIR *names = list(dir);
+    DIR *names = rafsi_disk_list(dir);
     struct dirent *entry;
 
     if (!names)

@@ -4,6 +4,7 @@
 
 /* What the files disk*.c share. */
 
+#include <dirent.h>
 #include <pthread.h>
 
 #include "cache/disk.h"
@@ -59,9 +60,10 @@ struct rafs_cache {
     pthread_t syncer;
     bool syncer_runs, closing;
     bool warned;           /* of the trouble that goes on */
+    bool no_clones;        /* the file system cannot share blocks between files */
     uint64_t paused_until; /* nothing is written before; 0: all is well */
     struct rafsi_disk_blob *blobs;
-    struct disk_known *known; /* chunks of all blobs by digest; made at first use */
+    struct disk_known *known; /* chunks of all blobs by digest */
 };
 
 /* disk_dir.c: the directory itself. */
@@ -69,6 +71,8 @@ int rafsi_disk_dir_open(rafs_cache *cache, const char *path, rafs_error *err);
 void rafsi_disk_boot_id(uint8_t boot[DISK_BOOT_BYTES]);
 /* Open a file of the cache; -1 with errno, EPERM for a foreign or odd one. */
 int rafsi_disk_file(int dir, const char *name, int flags);
+/* Its names, to be closed with closedir(); NULL with errno. */
+DIR *rafsi_disk_list(int dir);
 bool rafsi_disk_ends(const char *name, const char *suffix);
 int rafsi_disk_fail(rafs_error *err, int os_errno, const char *object, const char *what);
 
@@ -94,10 +98,5 @@ void rafsi_disk_touch(struct rafsi_disk_blob *blob);
 void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes);
 void rafsi_disk_sync(struct rafsi_disk_blob *blob);
 void rafsi_disk_syncer_stop(rafs_cache *cache);
-
-/* disk_known.c: chunks of other blobs. */
-bool rafsi_disk_known_get(struct rafsi_disk_blob *blob,
-                          const struct rafsi_disk_chunk *chunk, void *room);
-void rafsi_disk_known_free(rafs_cache *cache);
 
 #endif

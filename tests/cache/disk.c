@@ -440,6 +440,37 @@ START_TEST(files_that_are_links_or_foreign_are_not_used)
 }
 END_TEST
 
+START_TEST(a_chunk_of_any_blob_is_found_by_its_digest_and_not_trusted)
+{
+    struct rafsi_disk_chunk chunk = chunk_of(1);
+    struct rafsi_disk_blob *other;
+    uint8_t have[SIZE], want[SIZE];
+    int fd;
+
+    put(1);
+    put(2);
+    if (_i == 1) { /* found by reading the journals */
+        close_cache();
+        open_cache();
+    }
+    fill(want, 1);
+    NEED(rafsi_disk_open(cache, "other", &other, NULL) == RAFS_OK);
+    chunk.offset = 999;
+    ck_assert(!rafsi_disk_has(other, &chunk));
+    ck_assert(rafsi_disk_get(other, &chunk, have));
+    ck_assert_mem_eq(want, have, SIZE);
+    chunk.algorithm = RAFSI_SHA256;
+    ck_assert(!rafsi_disk_get(other, &chunk, have));
+    fd = open(in_dir("blob.blob.data"), O_RDWR);
+    NEED(fd >= 0 && pwrite(fd, "x", 1, 2 * 8192 + SIZE - 1) == 1);
+    close(fd);
+    chunk = chunk_of(2);
+    ck_assert(!rafsi_disk_get(other, &chunk, have));
+    ck_assert(!rafsi_disk_has(blob, &chunk)); /* forgotten where it is wrong */
+    rafsi_disk_close(other);
+}
+END_TEST
+
 static void write_version(const char *text)
 {
     FILE *file = fopen(in_dir("version"), "w");
@@ -640,6 +671,8 @@ int main(void)
                         sizeof(ids) / sizeof(ids[0]));
     tcase_add_test(tcase, directories_that_others_had_a_hand_in_are_refused);
     tcase_add_test(tcase, files_that_are_links_or_foreign_are_not_used);
+    tcase_add_loop_test(tcase, a_chunk_of_any_blob_is_found_by_its_digest_and_not_trusted,
+                        0, 2);
     tcase_add_test(tcase, a_cache_of_another_version_is_emptied_unless_it_is_in_use);
     tcase_add_test(tcase, one_process_fetches_and_its_death_passes_the_flight_on);
     tcase_add_test(tcase, a_waiter_is_stopped_by_its_token);
