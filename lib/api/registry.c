@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Images and blobs in registries. */
 #include "api/open.h"
+#include "cache/cache.h"
 #include "oci/oci.h"
 
 void rafs_registry_options_init(rafs_registry_options *options)
@@ -100,6 +101,40 @@ out:
     return rc;
 }
 
+struct shelf {
+    rafs_cache *cache;
+    struct rafsi_pool *pool;
+};
+
+static bool find_document(void *user, const char *kind, const uint8_t *digest,
+                          uint64_t limit, const struct rafsi_env *env, uint8_t **out,
+                          size_t *len)
+{
+    const struct shelf *shelf = user;
+    struct rafsi_buffer *found = NULL;
+    uint8_t *copy;
+
+    if (rafsi_disk_doc_get(shelf->cache, kind, digest, limit, shelf->pool, &found, NULL) <
+        0)
+        return false;
+    copy = rafsi_alloc(env, found->len ? found->len : 1);
+    if (copy) {
+        memcpy(copy, found->at, found->len);
+        *out = copy;
+        *len = found->len;
+    }
+    rafsi_buffer_free(found);
+    return copy != NULL;
+}
+
+static void keep_document(void *user, const char *kind, const uint8_t *digest,
+                          const void *data, size_t len)
+{
+    const struct shelf *shelf = user;
+
+    rafsi_disk_doc_put(shelf->cache, kind, digest, data, len);
+}
+
 int rafs_image_open_registry(rafs_http *http, const char *reference,
                              const rafs_registry_options *registry,
                              const rafs_open_options *options, rafs_image **out,
@@ -109,6 +144,8 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     rafs_registry_options how;
     struct wishes wishes;
     struct oci_pull pull = {.reference = &parsed};
+    struct shelf documents = {NULL, NULL};
+    struct oci_shelf shelf = {&documents, find_document, keep_document};
     int rc;
 
     if (!http || !reference || !out)
@@ -123,6 +160,13 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
         rc = rafsi_hashes_new(&wishes.env, &pull.hashes, err);
     if (rc < 0)
         return rc;
+    documents.cache = wishes.options.cache;
+    if (documents.cache) {
+        pull.shelf = &shelf;
+        rc = rafsi_pool_new(&wishes.env, 0, &documents.pool, err);
+        if (rc < 0)
+            goto out;
+    }
     rc = start(http, reference, &how, &parsed, &pull.registry, err);
     if (rc < 0)
         goto out;
@@ -136,6 +180,8 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     rafsi_fail_object(err, rc, "%s", rafsi_registry_name(pull.registry));
     rafsi_registry_drop(pull.registry);
 out:
+    if (documents.pool)
+        rafsi_pool_free(documents.pool);
     rafsi_hashes_free(pull.hashes);
     return rc;
 }

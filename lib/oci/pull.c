@@ -36,20 +36,45 @@ static int compare(const char *what, const struct document *document,
                       "digest mismatch: the registry gave %s for %s", have, want);
 }
 
-/* wanted NULL: whatever comes. */
+static int hash(const struct oci_pull *pull, struct document *document, rafs_error *err)
+{
+    return rafsi_hash_bytes(pull->hashes, RAFS_DIGEST_SHA256,
+                            document->bytes ? (const void *)document->bytes : "",
+                            document->len, document->digest, err);
+}
+
+/* From the shelf. What was spoiled there is as good as missing. */
+static bool find(const struct oci_pull *pull, const uint8_t *wanted, uint64_t limit,
+                 const char *kind, const struct rafsi_env *env, struct document *out)
+{
+    const struct oci_shelf *shelf = pull->shelf;
+
+    if (!shelf || !wanted ||
+        !shelf->find(shelf->user, kind, wanted, limit, env, &out->bytes, &out->len))
+        return false;
+    if (hash(pull, out, NULL) == RAFS_OK && rafsi_digest_equal(out->digest, wanted))
+        return true;
+    drop(env, out);
+    return false;
+}
+
+/* wanted NULL: whatever comes. kind: its name on the shelf. */
 static int get(const struct oci_pull *pull, const char *path, const uint8_t *wanted,
-               const char *accept, uint64_t limit, const char *what,
+               const char *accept, uint64_t limit, const char *what, const char *kind,
                const struct rafsi_env *env, struct document *out, rafs_error *err)
 {
-    int rc = rafsi_registry_get(pull->registry, path, accept, limit, what, pull->call,
-                                &out->bytes, &out->len, err);
+    int rc;
 
+    if (find(pull, wanted, limit, kind, env, out))
+        return RAFS_OK;
+    rc = rafsi_registry_get(pull->registry, path, accept, limit, what, pull->call,
+                            &out->bytes, &out->len, err);
     if (rc == RAFS_OK)
-        rc = rafsi_hash_bytes(pull->hashes, RAFS_DIGEST_SHA256,
-                              out->bytes ? (const void *)out->bytes : "", out->len,
-                              out->digest, err);
+        rc = hash(pull, out, err);
     if (rc == RAFS_OK)
         rc = compare(what, out, wanted, err);
+    if (rc == RAFS_OK && pull->shelf)
+        pull->shelf->keep(pull->shelf->user, kind, out->digest, out->bytes, out->len);
     if (rc < 0)
         drop(env, out);
     return rafsi_fail_object(err, rc, "%s", what);
@@ -62,8 +87,8 @@ static int get_manifest(const struct oci_pull *pull, const char *name,
     char path[OCI_TAG_MAX + OCI_DIGEST_TEXT + 16];
 
     snprintf(path, sizeof(path), "manifests/%s", name);
-    return get(pull, path, wanted, "Accept: " OCI_ACCEPT, OCI_JSON_MAX, "manifest", env,
-               out, err);
+    return get(pull, path, wanted, "Accept: " OCI_ACCEPT, OCI_JSON_MAX, "manifest",
+               "manifest", env, out, err);
 }
 
 static int get_by_digest(const struct oci_pull *pull, const uint8_t *digest,
@@ -125,7 +150,7 @@ static int get_referrers(const struct oci_pull *pull, const uint8_t *subject,
     rafsi_oci_digest_text(subject, digest);
     snprintf(path, sizeof(path), "referrers/%s", digest);
     rc = get(pull, path, NULL, "Accept: application/vnd.oci.image.index.v1+json",
-             OCI_JSON_MAX, "list of referrers", env, out, err);
+             OCI_JSON_MAX, "list of referrers", "referrers", env, out, err);
     if (rc != RAFS_E_NOENT)
         return rc;
     digest[6] = '-'; /* sha256-HEX is the tag */
@@ -217,7 +242,7 @@ int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
                         "is a tar compressed by zstd; gzip and plain ones are read");
     if (rc == RAFS_OK)
         rc = get(pull, path, manifest.bootstrap.digest, NULL, manifest.bootstrap.size,
-                 "bootstrap layer", env, &layer, err);
+                 "bootstrap layer", "boot", env, &layer, err);
     rafsi_oci_manifest_drop(env, &manifest);
     if (rc == RAFS_OK)
         rc = rafsi_layer_bootstrap(env, layer.bytes, layer.len, pull->bootstrap_limit,

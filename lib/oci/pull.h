@@ -8,6 +8,16 @@
  * From a reference to the bootstrap: index, manifest, layer, each compared with the
  * digest that the one before names. What a tag leads to is bound to nothing.
  */
+/* Where documents outlive the process. What it gives is compared like what comes. */
+struct oci_shelf {
+    void *user;
+    /* *out is memory of env's allocator; false: it is not there. */
+    bool (*find)(void *user, const char *kind, const uint8_t *digest, uint64_t limit,
+                 const struct rafsi_env *env, uint8_t **out, size_t *len);
+    void (*keep)(void *user, const char *kind, const uint8_t *digest, const void *data,
+                 size_t len);
+};
+
 struct oci_pull {
     struct oci_registry *registry;
     const struct oci_reference *reference;
@@ -16,6 +26,7 @@ struct oci_pull {
     struct rafsi_hashes *hashes;
     uint64_t bootstrap_limit;
     const rafs_call *call;
+    const struct oci_shelf *shelf; /* NULL: none */
 };
 
 /* *bootstrap is memory of env's allocator. *bound: it follows from the digest in the

@@ -406,12 +406,14 @@ def cache_on_disk(folder):
                 f.write(kept)
     run("damaged chunks are fetched again", True)
     run("and kept again", False)
+    server.shutdown()
+    server.server_close()
+    run("with all in the cache no server is needed", False)
+    report.check("nor asked", fault.log == [], fault.log)
     os.chmod(cache, 0o777)
     mine = rafs("ls", "--cache-dir", cache, image)
     report.check("a cache that all may write to is refused",
                  mine.returncode == 3 and mine.stdout == b"", shown(mine))
-    server.shutdown()
-    server.server_close()
 
 
 def spoiled_metadata():
