@@ -74,6 +74,143 @@ RAFS_API int rafs_cache_open(const char *path, const rafs_cache_options *options
  */
 RAFS_API void rafs_cache_close(rafs_cache *cache);
 
+/** Bits of rafs_cache_entry.flags. */
+enum {
+    RAFS_CACHE_DOCUMENT = 1, /**< a manifest, bootstrap or trace, not a blob */
+    RAFS_CACHE_PINNED = 2,   /**< never evicted */
+    RAFS_CACHE_IN_USE = 4    /**< some process has it open: not evicted now */
+};
+
+/** One thing in a cache: a blob, or a document. */
+typedef struct rafs_cache_entry {
+    const char *name;      /**< blob id, or name of the document; valid in the callback */
+    uint64_t disk_bytes;   /**< space that it takes */
+    uint64_t chunks;       /**< that are ready; 0 unless RAFS_CACHE_COUNT was asked for */
+    uint64_t ready_bytes;  /**< of them, uncompressed; 0 likewise */
+    uint64_t last_use_sec; /**< seconds since 1970, within a minute */
+    uint32_t flags;        /**< RAFS_CACHE_ */
+    uint32_t reserved;     /**< 0 */
+} rafs_cache_entry;
+
+/** What rafs_cache_list() is asked for: bits. */
+enum { RAFS_CACHE_COUNT = 1 /**< chunks and ready_bytes too: reads all journals */ };
+
+/**
+ * List what a cache holds, the least recently used first.
+ *
+ * @param cache  shared
+ * @param flags  RAFS_CACHE_COUNT or 0
+ * @param entry  called for each; a return value other than 0 ends the list. Called from
+ *               this thread.
+ * @param user   first argument of entry
+ * @param err    out, optional
+ * @return RAFS_OK, also when entry ended it; RAFS_E_BADARG; RAFS_E_BACKEND: the directory
+ *         cannot be read, err->os_errno; RAFS_E_UNSUPPORTED: unknown flag; RAFS_E_NOMEM
+ *
+ * Blocks on storage. Any thread. Source: none. Since: 1.0.
+ */
+RAFS_API int rafs_cache_list(rafs_cache *cache, uint32_t flags,
+                             int (*entry)(void *user, const rafs_cache_entry *entry),
+                             void *user, rafs_error *err);
+
+/** What rafs_cache_gc() is to do: bits. */
+enum { RAFS_CACHE_DRY_RUN = 1 /**< say what would go, and delete nothing */ };
+
+/** What rafs_cache_gc() did, or would do. */
+typedef struct rafs_cache_gc_result {
+    uint32_t struct_size;   /**< sizeof(rafs_cache_gc_result); set before the call */
+    uint32_t fits;          /**< 1: the quota and the floor are kept now */
+    uint64_t evicted;       /**< blobs and documents */
+    uint64_t evicted_bytes; /**< space that they took */
+    uint64_t kept;          /**< blobs and documents that stay */
+    uint64_t kept_bytes;    /**< space that they take */
+} rafs_cache_gc_result;
+
+#define RAFS_CACHE_GC_RESULT_INIT                   \
+    {                                               \
+        sizeof(rafs_cache_gc_result), 0, 0, 0, 0, 0 \
+    }
+
+/**
+ * Evict what was not used for the longest time, until the cache fits.
+ *
+ * A cache does this by itself when it grows. What is open in any process, or pinned,
+ * stays. Leftovers of processes that died are deleted too.
+ *
+ * @param cache        shared
+ * @param flags        RAFS_CACHE_DRY_RUN or 0
+ * @param quota_bytes  space that may be taken after the call; 0: the quota of the cache;
+ *                     1 empties it
+ * @param result       in and out, optional
+ * @param err          out, optional
+ * @return RAFS_OK, also if what is in use does not let it fit
+ *         RAFS_E_BADARG, RAFS_E_UNSUPPORTED, RAFS_E_NOMEM
+ *         RAFS_E_BACKEND  the directory cannot be read; err->os_errno
+ *
+ * Blocks on storage. Any thread. Source: none. Since: 1.0.
+ */
+RAFS_API int rafs_cache_gc(rafs_cache *cache, uint32_t flags, uint64_t quota_bytes,
+                           rafs_cache_gc_result *result, rafs_error *err);
+
+/**
+ * Keep a blob from being evicted, also before any of it is cached.
+ *
+ * @param cache    shared
+ * @param blob_id  1 to 64 bytes
+ * @param err      out, optional
+ * @return RAFS_OK; RAFS_E_BADARG: no such id is possible; RAFS_E_BACKEND: err->os_errno
+ *
+ * Blocks on storage. Any thread. Source: none. Since: 1.0.
+ */
+RAFS_API int rafs_cache_pin(rafs_cache *cache, const char *blob_id, rafs_error *err);
+
+/**
+ * Let a pinned blob be evicted again.
+ *
+ * @param cache    shared
+ * @param blob_id  1 to 64 bytes; one that is not pinned is fine
+ * @param err      out, optional
+ * @return RAFS_OK; RAFS_E_BADARG: no such id is possible; RAFS_E_BACKEND: err->os_errno
+ *
+ * Blocks on storage. Any thread. Source: none. Since: 1.0.
+ */
+RAFS_API int rafs_cache_unpin(rafs_cache *cache, const char *blob_id, rafs_error *err);
+
+/** What rafs_cache_scrub() saw. */
+typedef struct rafs_cache_scrub_result {
+    uint32_t struct_size; /**< sizeof(rafs_cache_scrub_result); set before the call */
+    uint32_t complete;    /**< 1: all was looked at */
+    uint64_t blobs;       /**< looked at */
+    uint64_t chunks;      /**< compared with their digests */
+    uint64_t bytes;       /**< of them */
+    uint64_t bad_chunks;  /**< that were wrong; they are forgotten */
+} rafs_cache_scrub_result;
+
+#define RAFS_CACHE_SCRUB_RESULT_INIT                   \
+    {                                                  \
+        sizeof(rafs_cache_scrub_result), 0, 0, 0, 0, 0 \
+    }
+
+/**
+ * Compare every chunk in a cache with its digest, and forget those that are wrong: they
+ * are fetched anew when they are wanted.
+ *
+ * @param cache             shared; others may read and write meanwhile
+ * @param bytes_per_second  0: as fast as the disk is
+ * @param call              deadline and cancel token; NULL: neither
+ * @param result            in and out, optional; filled also when the call ends early
+ * @param err               out, optional
+ * @return RAFS_OK, whatever was found
+ *         RAFS_E_TIMEOUT, RAFS_E_CANCELLED  as asked by call; chunks seen so far count
+ *         RAFS_E_BADARG, RAFS_E_UNSUPPORTED, RAFS_E_NOMEM
+ *         RAFS_E_BACKEND  the directory cannot be read; err->os_errno
+ *
+ * Blocks on storage. Any thread. Source: none. Since: 1.0.
+ */
+RAFS_API int rafs_cache_scrub(rafs_cache *cache, uint64_t bytes_per_second,
+                              const rafs_call *call, rafs_cache_scrub_result *result,
+                              rafs_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -159,7 +159,8 @@ void rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk 
         if (!own)
             return; /* whoever fetches it will keep it */
     }
-    if ((own ? own : flight)->locked && !conflict(blob, chunk))
+    if ((own ? own : flight)->locked && !conflict(blob, chunk) &&
+        rafsi_disk_room(blob->cache, chunk->size))
         write_chunk(blob, chunk, good);
     rafsi_disk_end(own);
 }

@@ -62,6 +62,10 @@ struct rafs_cache {
     bool warned;           /* of the trouble that goes on */
     bool no_clones;        /* the file system cannot share blocks between files */
     uint64_t paused_until; /* nothing is written before; 0: all is well */
+    bool counted, trimming;
+    uint64_t used;       /* disk space when it was counted */
+    uint64_t grown;      /* what we added since */
+    uint64_t full_until; /* nothing can be evicted; looked at again then */
     struct rafsi_disk_blob *blobs;
     struct disk_known *known; /* chunks of all blobs by digest */
 };
@@ -93,6 +97,9 @@ void rafsi_disk_refresh(struct rafsi_disk_blob *blob);
 bool rafsi_disk_append(struct rafsi_disk_blob *blob, const struct disk_record *record);
 bool rafsi_disk_locked(int fd, int type, uint64_t start, uint64_t len);
 void rafsi_disk_touch(struct rafsi_disk_blob *blob);
+
+/* disk_gc.c: is there room for so many bytes more? Evicts to make it. */
+bool rafsi_disk_room(rafs_cache *cache, uint64_t more);
 
 /* disk_sync.c */
 void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes);

@@ -120,6 +120,7 @@ void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes)
     if (blob->unsynced == 0)
         blob->unsynced_ns = monotonic_ns();
     blob->unsynced += bytes;
+    cache->grown += bytes;
     if (!cache->syncer_runs)
         cache->syncer_runs = pthread_create(&cache->syncer, NULL, run, cache) == 0;
     else if (blob->unsynced >= SYNC_BYTES)

@@ -648,6 +648,162 @@ START_TEST(documents_come_back_whole_or_not_at_all)
 }
 END_TEST
 
+/* Blobs a, b, c, d with a chunk each, used in this order. */
+static void four_blobs(void)
+{
+    for (int i = 0; i < 4; i++) {
+        char id[2] = {(char)('a' + i), '\0'}, name[32];
+        struct timespec times[2] = {{1000 + i, 0}, {1000 + i, 0}};
+        struct rafsi_disk_blob *made;
+
+        NEED(rafsi_disk_open(cache, id, &made, NULL) == RAFS_OK);
+        put_in(made, (uint64_t)i);
+        rafsi_disk_close(made);
+        snprintf(name, sizeof(name), "%s.blob.data", id);
+        NEED(utimensat(AT_FDCWD, in_dir(name), times, 0) == 0);
+    }
+}
+
+static int note(void *user, const rafs_cache_entry *entry)
+{
+    char *names = user;
+    size_t len = strlen(names);
+
+    snprintf(names + len, 400 - len, "%s%s%s%s:%llu ", entry->name,
+             entry->flags & RAFS_CACHE_PINNED ? "+pinned" : "",
+             entry->flags & RAFS_CACHE_IN_USE ? "+used" : "",
+             entry->flags & RAFS_CACHE_DOCUMENT ? "+doc" : "",
+             (unsigned long long)entry->chunks);
+    return 0;
+}
+
+static const char *listed(void)
+{
+    static char names[400];
+
+    names[0] = '\0';
+    NEED(rafs_cache_list(cache, RAFS_CACHE_COUNT, note, names, NULL) == RAFS_OK);
+    return names;
+}
+
+START_TEST(a_list_names_blobs_in_the_order_of_their_use)
+{
+    struct rafsi_disk_blob *odd;
+
+    four_blobs();
+    NEED(rafsi_disk_open(cache, "odd name", &odd, NULL) == RAFS_OK);
+    NEED(rafs_cache_pin(cache, "b", NULL) == RAFS_OK);
+    ck_assert_str_eq(listed(), "a:1 b+pinned:1 c:1 d:1 blob+used:0 odd name+used:0 ");
+    NEED(rafs_cache_unpin(cache, "b", NULL) == RAFS_OK);
+    NEED(rafs_cache_unpin(cache, "b", NULL) == RAFS_OK);
+    ck_assert_ptr_null(strstr(listed(), "pinned"));
+    rafsi_disk_close(odd);
+}
+END_TEST
+
+START_TEST(gc_evicts_the_least_recently_used_but_nothing_in_use_or_pinned)
+{
+    rafs_cache_gc_result dry = RAFS_CACHE_GC_RESULT_INIT, result = dry;
+    struct rafsi_disk_blob *used;
+    rafs_cache *second;
+
+    four_blobs();
+    NEED(rafs_cache_pin(cache, "b", NULL) == RAFS_OK);
+    NEED(rafs_cache_open(dir, NULL, &second, NULL) == RAFS_OK);
+    NEED(rafsi_disk_open(second, "c", &used, NULL) == RAFS_OK);
+    NEED(rafs_cache_gc(cache, RAFS_CACHE_DRY_RUN, 1, &dry, NULL) == RAFS_OK);
+    ck_assert_uint_eq(dry.evicted, 2);
+    ck_assert_int_eq(access(in_dir("a.blob.data"), F_OK), 0);
+    NEED(rafs_cache_gc(cache, 0, 1, &result, NULL) == RAFS_OK);
+    ck_assert_mem_eq(&result, &dry, sizeof(dry));
+    ck_assert_uint_eq(result.fits, 0);
+    rafsi_disk_close(used);
+    rafs_cache_close(second);
+    ck_assert_str_eq(listed(), "b+pinned:1 blob+used:0 c:1 ");
+    ck_assert_int_ne(access(in_dir("a.blob.data"), F_OK), 0);
+    NEED(rafs_cache_gc(cache, 0, 1, NULL, NULL) == RAFS_OK);
+    ck_assert_str_eq(listed(), "b+pinned:1 blob+used:0 ");
+}
+END_TEST
+
+START_TEST(the_quota_is_kept_while_the_cache_grows)
+{
+    rafs_cache_options options = RAFS_CACHE_OPTIONS_INIT;
+    rafs_cache_gc_result result = RAFS_CACHE_GC_RESULT_INIT;
+
+    close_cache();
+    options.quota_bytes = 200000;
+    NEED(rafs_cache_open(dir, &options, &cache, NULL) == RAFS_OK);
+    NEED(rafsi_disk_open(cache, "blob", &blob, NULL) == RAFS_OK);
+    for (uint64_t i = 0; i < 60; i++) {
+        char id[16];
+        struct rafsi_disk_blob *made;
+
+        snprintf(id, sizeof(id), "blob%llu", (unsigned long long)i);
+        NEED(rafsi_disk_open(cache, id, &made, NULL) == RAFS_OK);
+        put_in(made, i);
+        rafsi_disk_close(made);
+        NEED(rafs_cache_gc(cache, RAFS_CACHE_DRY_RUN, UINT64_MAX, &result, NULL) ==
+             RAFS_OK);
+        ck_assert_uint_le(result.kept_bytes, options.quota_bytes + 3 * 8192);
+    }
+    ck_assert_uint_ge(result.kept_bytes, options.quota_bytes / 2);
+    for (uint64_t i = 0; i < 60; i++)
+        put(i); /* all in one blob, which is in use */
+    NEED(rafs_cache_gc(cache, RAFS_CACHE_DRY_RUN, UINT64_MAX, &result, NULL) == RAFS_OK);
+    ck_assert_uint_le(result.kept_bytes, options.quota_bytes + 3 * 8192);
+    ck_assert(kept(0));
+    ck_assert(!kept(59) || !kept(58));
+}
+END_TEST
+
+START_TEST(a_floor_of_free_space_that_is_not_there_keeps_nothing)
+{
+    rafs_cache_options options = RAFS_CACHE_OPTIONS_INIT;
+
+    close_cache();
+    options.free_floor_bytes = (uint64_t)1 << 60;
+    NEED(rafs_cache_open(dir, &options, &cache, NULL) == RAFS_OK);
+    NEED(rafsi_disk_open(cache, "blob", &blob, NULL) == RAFS_OK);
+    put(0);
+    ck_assert(!kept(0));
+}
+END_TEST
+
+START_TEST(scrub_finds_and_forgets_every_bad_chunk)
+{
+    rafs_cache_scrub_result result = RAFS_CACHE_SCRUB_RESULT_INIT;
+    struct rafsi_disk_chunk chunk = chunk_of(2);
+    rafs_cancel *token;
+    rafs_call call;
+    int fd;
+
+    four_blobs();
+    for (uint64_t i = 0; i < 10; i++)
+        put(i);
+    fd = open(in_dir("blob.blob.data"), O_RDWR);
+    NEED(fd >= 0 && pwrite(fd, "x", 1, 2 * 8192 + 1) == 1);
+    close(fd);
+    NEED(truncate(in_dir("blob.blob.data"), 9 * 8192 + 10) == 0);
+    NEED(rafs_cache_scrub(cache, 0, NULL, &result, NULL) == RAFS_OK);
+    ck_assert_uint_eq(result.complete, 1);
+    ck_assert_uint_eq(result.blobs, 5);
+    ck_assert_uint_eq(result.chunks, 14);
+    ck_assert_uint_eq(result.bad_chunks, 2);
+    ck_assert(!rafsi_disk_has(blob, &chunk) && kept(1) && kept(8));
+    NEED(rafs_cache_scrub(cache, 0, NULL, &result, NULL) == RAFS_OK);
+    ck_assert_uint_eq(result.chunks, 12);
+    ck_assert_uint_eq(result.bad_chunks, 0);
+
+    NEED(rafs_cancel_new(&token, NULL) == RAFS_OK);
+    rafs_cancel_fire(token);
+    rafs_call_init(&call, NULL, 0, token);
+    ck_assert_int_eq(rafs_cache_scrub(cache, 1, &call, &result, NULL), RAFS_E_CANCELLED);
+    ck_assert_uint_eq(result.complete, 0);
+    rafs_cancel_free(token);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cache");
@@ -678,6 +834,11 @@ int main(void)
     tcase_add_test(tcase, a_waiter_is_stopped_by_its_token);
     tcase_add_test(tcase, a_full_disk_costs_one_warning_and_is_tried_again_after_30_s);
     tcase_add_test(tcase, documents_come_back_whole_or_not_at_all);
+    tcase_add_test(tcase, a_list_names_blobs_in_the_order_of_their_use);
+    tcase_add_test(tcase, gc_evicts_the_least_recently_used_but_nothing_in_use_or_pinned);
+    tcase_add_test(tcase, the_quota_is_kept_while_the_cache_grows);
+    tcase_add_test(tcase, a_floor_of_free_space_that_is_not_there_keeps_nothing);
+    tcase_add_test(tcase, scrub_finds_and_forgets_every_bad_chunk);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/disk_known.h"
+#include "cache/disk_list.h"
+
+/* A file on its way in that is older than this was left by a process that died. */
+enum { LEFTOVER_SEC = 3600 };
+
+/* How long nothing is kept where nothing more can be evicted. */
+#define FULL_NS ((uint64_t)30 * 1000000000)
+
+/* Bytes that must go. */
+static uint64_t excess(rafs_cache *cache, uint64_t used, uint64_t quota)
+{
+    uint64_t over = quota > 0 && used > quota ? used - quota : 0;
+    uint64_t free_bytes;
+    struct statvfs fs;
+
+    if (cache->free_floor_bytes == 0 || fstatvfs(cache->dir, &fs) != 0)
+        return over;
+    if (!rafsi_mul(fs.f_bavail, fs.f_frsize, &free_bytes) ||
+        free_bytes >= cache->free_floor_bytes)
+        return over;
+    free_bytes = cache->free_floor_bytes - free_bytes; /* that are missing */
+    return over > free_bytes ? over : free_bytes;
+}
+
+/* The data first: a journal alone says nothing, see begin_journal(). The lease is ours
+ * until the descriptor is closed, so nobody opens the blob in between. */
+static bool evict_blob(rafs_cache *cache, const struct disk_item *item)
+{
+    char journal[DISK_NAME_BYTES + 16], data[DISK_NAME_BYTES + 16];
+    bool gone = false;
+    int fd;
+
+    snprintf(journal, sizeof(journal), "%s.ready", item->stem);
+    snprintf(data, sizeof(data), "%s.blob.data", item->stem);
+    fd = rafsi_disk_file(cache->dir, journal, O_RDWR);
+    if (fd < 0)
+        return false;
+    if (rafsi_disk_locked(fd, F_WRLCK, DISK_LEASE_AT, 1))
+        gone = (unlinkat(cache->dir, data, 0) == 0 || errno == ENOENT) &&
+               unlinkat(cache->dir, journal, 0) == 0;
+    close(fd);
+    return gone;
+}
+
+static bool evict(rafs_cache *cache, const struct disk_item *item, bool dry)
+{
+    if (item->pinned)
+        return false;
+    if (dry)
+        return !rafsi_disk_item_in_use(cache, item);
+    if (item->document)
+        return unlinkat(cache->dir, item->stem, 0) == 0;
+    return evict_blob(cache, item);
+}
+
+/* Documents that never got their name. */
+static void sweep(rafs_cache *cache)
+{
+    DIR *names = rafsi_disk_list(cache->dir);
+    time_t now = time(NULL);
+    struct dirent *entry;
+
+    while (names && (entry = readdir(names))) {
+        struct stat st;
+
+        if (strncmp(entry->d_name, "tmp-", 4) == 0 &&
+            strspn(entry->d_name + 4, "0123456789abcdef") == 16 &&
+            entry->d_name[20] == '\0' &&
+            fstatat(cache->dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            st.st_mtime < now - LEFTOVER_SEC)
+            unlinkat(cache->dir, entry->d_name, 0);
+    }
+    if (names)
+        closedir(names);
+}
+
+static int collect(rafs_cache *cache, bool dry, uint64_t quota,
+                   rafs_cache_gc_result *result, rafs_error *err)
+{
+    struct disk_items items = {0};
+    uint64_t over;
+    int rc;
+
+    rafsi_disk_known_release(cache);
+    if (!dry)
+        sweep(cache);
+    rc = rafsi_disk_items(cache, &items, err);
+    if (rc < 0)
+        return rc;
+    over = excess(cache, items.disk_bytes, quota);
+    for (size_t i = 0; i < items.count; i++) {
+        const struct disk_item *item = &items.at[i];
+
+        if (over > 0 && evict(cache, item, dry)) {
+            result->evicted++;
+            result->evicted_bytes += item->disk_bytes;
+            over -= rafsi_min(over, item->disk_bytes);
+        } else {
+            result->kept++;
+            result->kept_bytes += item->disk_bytes;
+        }
+    }
+    result->fits = over == 0;
+    rafsi_disk_items_free(cache, &items);
+    return RAFS_OK;
+}
+
+int rafs_cache_gc(rafs_cache *cache, uint32_t flags, uint64_t quota_bytes,
+                  rafs_cache_gc_result *result, rafs_error *err)
+{
+    rafs_cache_gc_result seen = {.struct_size = sizeof(seen)}, asked;
+    int rc;
+
+    if (!cache)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "cache", "is NULL");
+    if (flags & ~(uint32_t)RAFS_CACHE_DRY_RUN)
+        return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "flags",
+                          "%#x are not known", flags);
+    rc = rafsi_take_struct(result, &asked, sizeof(asked), "rafs_cache_gc_result", err);
+    if (rc == RAFS_OK)
+        rc = collect(cache, flags & RAFS_CACHE_DRY_RUN,
+                     quota_bytes ? quota_bytes : cache->quota_bytes, &seen, err);
+    if (rc == RAFS_OK && result)
+        rc = rafsi_give_struct(&seen, sizeof(seen), result, "rafs_cache_gc_result", err);
+    return rc;
+}
+
+/* Under the lock: is what is known to be used, and `more`, too much for the quota? It is
+ * counted anew when we added a sixteenth, for other processes add too. */
+static bool over_quota(const rafs_cache *cache, uint64_t more)
+{
+    uint64_t quota = cache->quota_bytes;
+
+    return quota > 0 && (!cache->counted || cache->grown > quota / 16 ||
+                         cache->used + cache->grown + more > quota);
+}
+
+static bool under_floor(const rafs_cache *cache, uint64_t more)
+{
+    uint64_t free_bytes;
+    struct statvfs fs;
+
+    return cache->free_floor_bytes > 0 && fstatvfs(cache->dir, &fs) == 0 &&
+           rafsi_mul(fs.f_bavail, fs.f_frsize, &free_bytes) &&
+           (free_bytes < more || free_bytes - more < cache->free_floor_bytes);
+}
+
+/* Evict, down to nine tenths so that it is not done for every chunk. */
+static bool trim(rafs_cache *cache, uint64_t more, uint64_t now)
+{
+    uint64_t quota = cache->quota_bytes;
+    rafs_cache_gc_result seen = {0};
+    uint64_t used;
+    int rc = collect(cache, true, quota, &seen, NULL);
+
+    /* The dry run only counts; most of the time the count says that all is well. */
+    used = seen.kept_bytes + seen.evicted_bytes;
+    if (rc == RAFS_OK &&
+        ((quota > 0 && used + more > quota) || under_floor(cache, more))) {
+        seen = (rafs_cache_gc_result){0};
+        rc = collect(cache, false, quota - quota / 10, &seen, NULL);
+        used = seen.kept_bytes;
+    }
+    pthread_mutex_lock(&cache->lock);
+    cache->trimming = false;
+    if (rc == RAFS_OK) {
+        cache->counted = true;
+        cache->used = used;
+        cache->grown = 0;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    if (rc == RAFS_OK && (quota == 0 || used + more <= quota) &&
+        !under_floor(cache, more))
+        return true;
+    pthread_mutex_lock(&cache->lock);
+    cache->full_until = now + FULL_NS;
+    pthread_mutex_unlock(&cache->lock);
+    return false;
+}
+
+bool rafsi_disk_room(rafs_cache *cache, uint64_t more)
+{
+    bool full, over, busy, low;
+    uint64_t now;
+
+    if (cache->quota_bytes == 0 && cache->free_floor_bytes == 0)
+        return true;
+    now = rafsi_now_ns(&cache->env);
+    low = under_floor(cache, more);
+    pthread_mutex_lock(&cache->lock);
+    full = cache->full_until > now;
+    over = low || over_quota(cache, more);
+    busy = cache->trimming;
+    if (over && !full && !busy)
+        cache->trimming = true;
+    pthread_mutex_unlock(&cache->lock);
+    if (!over)
+        return true;
+    return !full && !busy && trim(cache, more, now);
+}
+
+static int pin_name(const char *blob_id, char name[DISK_NAME_BYTES], rafs_error *err)
+{
+    char stem[DISK_STEM_BYTES] = "";
+    int rc = rafsi_disk_check_id(blob_id, err);
+
+    if (rc < 0)
+        return rc;
+    rafsi_disk_stem(blob_id, stem);
+    snprintf(name, DISK_NAME_BYTES, "%s.pin", stem);
+    return RAFS_OK;
+}
+
+int rafs_cache_pin(rafs_cache *cache, const char *blob_id, rafs_error *err)
+{
+    char name[DISK_NAME_BYTES];
+    int rc, fd;
+
+    if (!cache)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "cache", "is NULL");
+    rc = pin_name(blob_id, name, err);
+    if (rc < 0)
+        return rc;
+    fd = rafsi_disk_file(cache->dir, name, O_WRONLY | O_CREAT);
+    if (fd < 0)
+        return rafsi_disk_fail(err, errno, blob_id, "cannot be pinned");
+    close(fd);
+    return fsync(cache->dir) == 0
+               ? RAFS_OK
+               : rafsi_disk_fail(err, errno, blob_id, "the pin may not last");
+}
+
+int rafs_cache_unpin(rafs_cache *cache, const char *blob_id, rafs_error *err)
+{
+    char name[DISK_NAME_BYTES];
+    int rc;
+
+    if (!cache)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "cache", "is NULL");
+    rc = pin_name(blob_id, name, err);
+    if (rc < 0)
+        return rc;
+    if (unlinkat(cache->dir, name, 0) != 0 && errno != ENOENT)
+        return rafsi_disk_fail(err, errno, blob_id, "cannot be unpinned");
+    return RAFS_OK;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cache/disk_list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void rafsi_disk_items_free(rafs_cache *cache, struct disk_items *items)
+{
+    rafsi_free(&cache->env, items->at);
+    memset(items, 0, sizeof(*items));
+}
+
+static bool make_room(rafs_cache *cache, struct disk_items *items)
+{
+    size_t room = items->room ? items->room * 2 : 64;
+    struct disk_item *fresh;
+
+    if (items->count < items->room)
+        return true;
+    fresh = rafsi_alloc(&cache->env, room * sizeof(*fresh));
+    if (!fresh)
+        return false;
+    if (items->count > 0)
+        memcpy(fresh, items->at, items->count * sizeof(*fresh));
+    rafsi_free(&cache->env, items->at);
+    items->at = fresh;
+    items->room = room;
+    return true;
+}
+
+static void add_file(rafs_cache *cache, const char *name, struct disk_item *item)
+{
+    struct stat st;
+
+    if (fstatat(cache->dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    item->disk_bytes += (uint64_t)st.st_blocks * 512;
+    if (rafsi_disk_ends(name, ".ready"))
+        return;
+    item->used_sec = st.st_atim.tv_sec;
+    item->used_nsec = st.st_atim.tv_nsec;
+}
+
+/* A blob is listed by its journal; false: no item. */
+static bool examine(rafs_cache *cache, const char *name, struct disk_item *item)
+{
+    static const char journal[] = ".ready";
+    char other[DISK_NAME_BYTES + 16];
+    size_t len = strlen(name);
+
+    memset(item, 0, sizeof(*item));
+    item->document = rafsi_disk_ends(name, ".doc");
+    if (len >= sizeof(item->stem) || (!item->document && !rafsi_disk_ends(name, journal)))
+        return false;
+    add_file(cache, name, item);
+    if (item->document) {
+        memcpy(item->stem, name, len);
+        return true;
+    }
+    len -= strlen(journal);
+    if (len >= DISK_STEM_BYTES)
+        return false;
+    memcpy(item->stem, name, len);
+    snprintf(other, sizeof(other), "%s.blob.data", item->stem);
+    add_file(cache, other, item);
+    snprintf(other, sizeof(other), "%s.pin", item->stem);
+    item->pinned = faccessat(cache->dir, other, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return true;
+}
+
+static int by_use(const void *a, const void *b)
+{
+    const struct disk_item *x = a, *y = b;
+
+    if (x->used_sec != y->used_sec)
+        return x->used_sec < y->used_sec ? -1 : 1;
+    if (x->used_nsec != y->used_nsec)
+        return x->used_nsec < y->used_nsec ? -1 : 1;
+    return strcmp(x->stem, y->stem);
+}
+
+int rafsi_disk_items(rafs_cache *cache, struct disk_items *out, rafs_error *err)
+{
+    struct disk_items items = {0};
+    DIR *names = rafsi_disk_list(cache->dir);
+    struct dirent *entry;
+    int rc = RAFS_OK;
+
+    if (!names)
+        return rafsi_disk_fail(err, errno, "cache", "cannot be listed");
+    while (rc == RAFS_OK && (entry = readdir(names))) {
+        struct disk_item item;
+
+        if (!examine(cache, entry->d_name, &item))
+            continue;
+        if (make_room(cache, &items)) {
+            items.at[items.count++] = item;
+            items.disk_bytes += item.disk_bytes;
+        } else {
+            rc = rafsi_fail_nomem(err, sizeof(item));
+        }
+    }
+    closedir(names);
+    if (rc < 0) {
+        rafsi_disk_items_free(cache, &items);
+        return rc;
+    }
+    if (items.count > 0)
+        qsort(items.at, items.count, sizeof(items.at[0]), by_use);
+    *out = items;
+    return RAFS_OK;
+}
+
+void rafsi_disk_item_id(rafs_cache *cache, const struct disk_item *item,
+                        char id[RAFSI_BLOB_ID_BYTES + DISK_STEM_BYTES])
+{
+    uint8_t bytes[DISK_RECORD_BYTES];
+    char name[DISK_NAME_BYTES + 16];
+    struct disk_record head;
+    int fd;
+
+    snprintf(id, RAFSI_BLOB_ID_BYTES + DISK_STEM_BYTES, "%s", item->stem);
+    if (strncmp(item->stem, "h-", 2) != 0)
+        return;
+    snprintf(name, sizeof(name), "%s.ready", item->stem);
+    fd = rafsi_disk_file(cache->dir, name, O_RDONLY);
+    if (fd >= 0 && rafsi_disk_pread(fd, bytes, sizeof(bytes), 0) &&
+        rafsi_disk_record_decode(bytes, &head) && head.kind == DISK_HEAD && head.id[0])
+        memcpy(id, head.id, sizeof(head.id));
+    if (fd >= 0)
+        close(fd);
+}
+
+bool rafsi_disk_item_in_use(rafs_cache *cache, const struct disk_item *item)
+{
+    char name[DISK_NAME_BYTES + 16];
+    bool free_now;
+    int fd;
+
+    if (item->document)
+        return false;
+    snprintf(name, sizeof(name), "%s.ready", item->stem);
+    fd = rafsi_disk_file(cache->dir, name, O_RDWR);
+    if (fd < 0)
+        return false;
+    free_now = rafsi_disk_locked(fd, F_WRLCK, DISK_LEASE_AT, 1);
+    close(fd); /* and the lock with it */
+    return !free_now;
+}
+
+static void count_chunks(rafs_cache *cache, const struct disk_item *item,
+                         rafs_cache_entry *entry)
+{
+    struct rafsi_disk_blob *blob = rafsi_disk_open_stem(cache, item->stem);
+
+    if (!blob)
+        return;
+    rafsi_disk_refresh(blob);
+    pthread_mutex_lock(&cache->lock);
+    entry->chunks = blob->index.count;
+    entry->ready_bytes = blob->index.bytes;
+    pthread_mutex_unlock(&cache->lock);
+    rafsi_disk_close(blob);
+}
+
+int rafs_cache_list(rafs_cache *cache, uint32_t flags,
+                    int (*entry)(void *user, const rafs_cache_entry *entry), void *user,
+                    rafs_error *err)
+{
+    struct disk_items items = {0};
+    int rc, stop = 0;
+
+    if (!cache || !entry)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT,
+                          cache ? "entry" : "cache", "is NULL");
+    if (flags & ~(uint32_t)RAFS_CACHE_COUNT)
+        return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "flags",
+                          "%#x are not known", flags);
+    rc = rafsi_disk_items(cache, &items, err);
+    for (size_t i = 0; rc == RAFS_OK && i < items.count && !stop; i++) {
+        const struct disk_item *item = &items.at[i];
+        char id[RAFSI_BLOB_ID_BYTES + DISK_STEM_BYTES];
+        rafs_cache_entry given = {.name = id, .disk_bytes = item->disk_bytes};
+
+        given.last_use_sec = item->used_sec < 0 ? 0 : (uint64_t)item->used_sec;
+        given.flags = (item->document ? RAFS_CACHE_DOCUMENT : 0u) |
+                      (item->pinned ? RAFS_CACHE_PINNED : 0u) |
+                      (rafsi_disk_item_in_use(cache, item) ? RAFS_CACHE_IN_USE : 0u);
+        rafsi_disk_item_id(cache, item, id);
+        if ((flags & RAFS_CACHE_COUNT) && !item->document)
+            count_chunks(cache, item, &given);
+        stop = entry(user, &given);
+    }
+    rafsi_disk_items_free(cache, &items);
+    return rc;
+}
