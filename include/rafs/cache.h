@@ -92,6 +92,10 @@ typedef struct rafs_cache_entry {
     uint32_t reserved;     /**< 0 */
 } rafs_cache_entry;
 
+/** Called for each entry of a list, from the thread that asked for it; a return value
+ * other than 0 ends the list. */
+typedef int (*rafs_cache_visit)(void *user, const rafs_cache_entry *entry);
+
 /** What rafs_cache_list() is asked for: bits. */
 enum { RAFS_CACHE_COUNT = 1 /**< chunks and ready_bytes too: reads all journals */ };
 
@@ -100,17 +104,15 @@ enum { RAFS_CACHE_COUNT = 1 /**< chunks and ready_bytes too: reads all journals 
  *
  * @param cache  shared
  * @param flags  RAFS_CACHE_COUNT or 0
- * @param entry  called for each; a return value other than 0 ends the list. Called from
- *               this thread.
- * @param user   first argument of entry
+ * @param visit  called for each
+ * @param user   first argument of visit; borrowed for the call
  * @param err    out, optional
- * @return RAFS_OK, also when entry ended it; RAFS_E_BADARG; RAFS_E_BACKEND: the directory
+ * @return RAFS_OK, also when visit ended it; RAFS_E_BADARG; RAFS_E_BACKEND: the directory
  *         cannot be read, err->os_errno; RAFS_E_UNSUPPORTED: unknown flag; RAFS_E_NOMEM
  *
  * Blocks on storage. Any thread. Source: none. Since: 1.0.
  */
-RAFS_API int rafs_cache_list(rafs_cache *cache, uint32_t flags,
-                             int (*entry)(void *user, const rafs_cache_entry *entry),
+RAFS_API int rafs_cache_list(rafs_cache *cache, uint32_t flags, rafs_cache_visit visit,
                              void *user, rafs_error *err);
 
 /** What rafs_cache_gc() is to do: bits. */

@@ -167,16 +167,15 @@ static void count_chunks(rafs_cache *cache, const struct disk_item *item,
     rafsi_disk_close(blob);
 }
 
-int rafs_cache_list(rafs_cache *cache, uint32_t flags,
-                    int (*entry)(void *user, const rafs_cache_entry *entry), void *user,
+int rafs_cache_list(rafs_cache *cache, uint32_t flags, rafs_cache_visit visit, void *user,
                     rafs_error *err)
 {
     struct disk_items items = {0};
     int rc, stop = 0;
 
-    if (!cache || !entry)
+    if (!cache || !visit)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT,
-                          cache ? "entry" : "cache", "is NULL");
+                          cache ? "visit" : "cache", "is NULL");
     if (flags & ~(uint32_t)RAFS_CACHE_COUNT)
         return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "flags",
                           "%#x are not known", flags);
@@ -193,7 +192,7 @@ int rafs_cache_list(rafs_cache *cache, uint32_t flags,
         rafsi_disk_item_id(cache, item, id);
         if ((flags & RAFS_CACHE_COUNT) && !item->document)
             count_chunks(cache, item, &given);
-        stop = entry(user, &given);
+        stop = visit(user, &given);
     }
     rafsi_disk_items_free(cache, &items);
     return rc;
