@@ -20,6 +20,7 @@
 #include "limits.h"
 #include "read.h"
 #include "registry.h"
+#include "stats.h"
 #include "version.h"
 
 #endif

@@ -54,7 +54,7 @@ struct ahead {
 static void run(struct ahead *ahead, const struct job *job)
 {
     struct rafsi_reader *reader = ahead->reader;
-    struct wish wish = {.file = &job->file, .until = job->end, .ahead = true};
+    struct wish wish = {.file = &job->file, .until = job->end, .cause = RAFS_CAUSE_AHEAD};
     rafs_call call = RAFS_CALL_INIT;
     uint64_t offset = job->offset;
     int rc = RAFS_OK;

@@ -56,16 +56,16 @@ int rafsi_blob_open_at(struct rafsi_reader *reader, uint32_t blob, size_t source
 }
 
 int rafsi_blob_fetch(struct rafsi_reader *reader, uint32_t blob,
-                     const struct blob_source *at, uint64_t offset, void *buf, size_t len,
-                     const rafs_call *call, rafs_error *err)
+                     const struct blob_source *at, uint32_t cause, uint64_t offset,
+                     void *buf, size_t len, const rafs_call *call, rafs_error *err)
 {
     uint64_t requests = 0;
     int rc = rafsi_backend_read(&at->handle, reader->tree->blobs[blob].id, offset, buf,
                                 len, call, &requests, err);
 
-    atomic_fetch_add_explicit(&reader->requests, requests, memory_order_relaxed);
+    atomic_fetch_add_explicit(&reader->requests[cause], requests, memory_order_relaxed);
     if (rc == RAFS_OK)
-        atomic_fetch_add_explicit(&reader->bytes, len, memory_order_relaxed);
+        atomic_fetch_add_explicit(&reader->bytes[cause], len, memory_order_relaxed);
     return rc;
 }
 

@@ -24,8 +24,8 @@ static int toc_length(struct rafsi_reader *reader, uint32_t blob,
     int rc;
 
     if (length == 0 && blob_size >= TAR_HEADER_BYTES) {
-        rc = rafsi_blob_fetch(reader, blob, at, header_at, header, sizeof(header), call,
-                              err);
+        rc = rafsi_blob_fetch(reader, blob, at, RAFS_CAUSE_METADATA, header_at, header,
+                              sizeof(header), call, err);
         if (rc == RAFS_OK)
             rc = rafsi_tar_section((struct span){header, sizeof(header), header_at},
                                    &section, err);
@@ -80,7 +80,8 @@ static int load_toc(struct rafsi_reader *reader, uint32_t blob,
     if (!toc->bytes)
         return rafsi_fail_nomem(err, (size_t)len);
     toc->entries = (struct span){toc->bytes, entries, start};
-    rc = rafsi_blob_fetch(reader, blob, at, start, toc->bytes, (size_t)len, call, err);
+    rc = rafsi_blob_fetch(reader, blob, at, RAFS_CAUSE_METADATA, start, toc->bytes,
+                          (size_t)len, call, err);
     if (rc == RAFS_OK && !rafsi_all_zero(expected, RAFSI_DIGEST_BYTES))
         rc = prove(reader, expected, (size_t)len, toc, err);
     if (rc == RAFS_OK)
@@ -137,14 +138,14 @@ static int fetch_section(struct rafsi_reader *reader, uint32_t blob,
     int rc;
 
     if (entry->compressor == RAFS_COMPRESSOR_NONE)
-        return rafsi_blob_fetch(reader, blob, at, entry->at, bytes,
+        return rafsi_blob_fetch(reader, blob, at, RAFS_CAUSE_METADATA, entry->at, bytes,
                                 (size_t)entry->stored_size, call, err);
     rc = rafsi_worker_take(reader, &worker, err);
     if (rc == RAFS_OK)
         rc = rafsi_worker_room(reader, worker, (size_t)entry->stored_size, err);
     if (rc == RAFS_OK)
-        rc = rafsi_blob_fetch(reader, blob, at, entry->at, worker->stored,
-                              (size_t)entry->stored_size, call, err);
+        rc = rafsi_blob_fetch(reader, blob, at, RAFS_CAUSE_METADATA, entry->at,
+                              worker->stored, (size_t)entry->stored_size, call, err);
     if (rc == RAFS_OK)
         rc = rafsi_decode(worker->decoder, entry->compressor, worker->stored,
                           (size_t)entry->stored_size, bytes,

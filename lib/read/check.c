@@ -161,7 +161,8 @@ static int check_chunk(struct checker *checker, const struct rafsi_chunk *chunk,
     if (chunk->no_record)
         rc = rafsi_digest_find(reader, chunk, checker->call, &found, &local);
     if (rc == RAFS_OK)
-        rc = rafsi_fetch_fresh(reader, &found, false, checker->call, &good, &local);
+        rc = rafsi_fetch_fresh(reader, &found, RAFS_CAUSE_CHECK, checker->call, &good,
+                               &local);
     if (rc == RAFS_OK) {
         checker->result->chunks++;
         checker->result->bytes += rafsi_verified_size(good);

@@ -91,7 +91,7 @@ int rafsi_locate(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
 /* Stored bytes into raw ones. What is stored plain goes where it belongs at once. */
 static int fetch_raw(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                      const struct blob_source *at, const struct stored *stored,
-                     struct worker *worker, struct rafsi_buffer *raw,
+                     uint32_t cause, struct worker *worker, struct rafsi_buffer *raw,
                      const rafs_call *call, rafs_error *err)
 {
     uint32_t blob = chunk->record.blob;
@@ -103,12 +103,12 @@ static int fetch_raw(struct rafsi_reader *reader, const struct rafsi_chunk *chun
                                  stored->offset,
                                  "chunk %u is stored plain in %u bytes, but has %zu",
                                  chunk->record.index, stored->size, raw->len);
-        return rafsi_blob_fetch(reader, blob, at, stored->offset, raw->at, raw->len, call,
-                                err);
+        return rafsi_blob_fetch(reader, blob, at, cause, stored->offset, raw->at,
+                                raw->len, call, err);
     }
     rc = rafsi_worker_room(reader, worker, stored->size, err);
     if (rc == RAFS_OK)
-        rc = rafsi_blob_fetch(reader, blob, at, stored->offset, worker->stored,
+        rc = rafsi_blob_fetch(reader, blob, at, cause, stored->offset, worker->stored,
                               stored->size, call, err);
     if (rc < 0)
         return rc;
@@ -118,7 +118,7 @@ static int fetch_raw(struct rafsi_reader *reader, const struct rafsi_chunk *chun
 
 /* One source's answer, verified or refused. */
 static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    size_t source, bool keep, struct worker *worker,
+                    size_t source, uint32_t cause, struct worker *worker,
                     const rafs_call *call, struct verified **out, rafs_error *err)
 {
     struct rafsi_buffer *raw = NULL;
@@ -138,7 +138,7 @@ static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
     rc = rafsi_pool_take(reader->pool, stored.raw_size, &raw, err);
     if (rc < 0)
         goto out;
-    rc = fetch_raw(reader, chunk, at, &stored, worker, raw, call, err);
+    rc = fetch_raw(reader, chunk, at, &stored, cause, worker, raw, call, err);
     if (rc < 0)
         goto out;
     if (stored.batch) {
@@ -153,7 +153,7 @@ static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
                       out, err);
     if (rc == RAFS_OK)
         raw = NULL;
-    if (rc == RAFS_OK && batch && keep)
+    if (rc == RAFS_OK && batch && cause != RAFS_CAUSE_CHECK)
         rafsi_batch_keep(reader, chunk, at, batch);
 out:
     if (rc == RAFS_E_CORRUPT && err && !err->has_offset) {
@@ -184,7 +184,7 @@ int rafsi_severity(int rc)
 }
 
 int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      bool keep, const rafs_call *call, struct verified **out,
+                      uint32_t cause, const rafs_call *call, struct verified **out,
                       rafs_error *err)
 {
     const char *id = reader->tree->blobs[chunk->record.blob].id;
@@ -200,7 +200,7 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     for (size_t i = 0; i < count; i++) {
         rafs_error local = RAFS_ERROR_INIT;
 
-        rc = fetch_at(reader, chunk, order[i], keep, worker, call, out, &local);
+        rc = fetch_at(reader, chunk, order[i], cause, worker, call, out, &local);
         if (rc == RAFS_OK)
             break;
         if (rafsi_ends_search(rc)) {
@@ -270,9 +270,9 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
         rafsi_cache_put(reader->cache, key, good);
     } else if (rc == RAFS_OK) {
         if (!rafsi_window_fetch(reader, chunk, wish, call, &good, &rest))
-            rc = rafsi_fetch_fresh(reader, chunk, true, call, &good, &local);
+            rc = rafsi_fetch_fresh(reader, chunk, wish->cause, call, &good, &local);
         if (rc == RAFS_OK) {
-            rafsi_fetch_keep(reader, chunk, key, wish->ahead, good);
+            rafsi_fetch_keep(reader, chunk, key, wish->cause != RAFS_CAUSE_DEMAND, good);
             rafsi_kept_put(reader, chunk, kept, good);
         }
     }

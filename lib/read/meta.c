@@ -62,8 +62,8 @@ static int load(struct rafsi_reader *reader, uint32_t blob, struct blob_source *
     if (rc == RAFS_OK)
         rc = rafsi_worker_room(reader, worker, (size_t)array + CI_HEADER_BYTES, err);
     if (rc == RAFS_OK)
-        rc = rafsi_blob_fetch(reader, blob, at, record->ci_offset, worker->stored,
-                              (size_t)array + CI_HEADER_BYTES, call, err);
+        rc = rafsi_blob_fetch(reader, blob, at, RAFS_CAUSE_METADATA, record->ci_offset,
+                              worker->stored, (size_t)array + CI_HEADER_BYTES, call, err);
     if (rc < 0)
         return rc;
     header =

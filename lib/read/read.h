@@ -12,6 +12,7 @@
 #include "rafs/cache.h"
 #include "rafs/check.h"
 #include "rafs/read.h"
+#include "rafs/stats.h"
 #include "tree/tree.h"
 
 struct rafsi_reader;

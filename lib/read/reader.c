@@ -84,8 +84,10 @@ void rafsi_reader_stats(const struct rafsi_reader *reader, rafs_stats *out)
     out->chunks_cached = atomic_load(&reader->cached);
     out->chunks_fetched = atomic_load(&reader->fetched);
     out->chunks_refused = atomic_load(&reader->refused);
-    out->requests = atomic_load(&reader->requests);
-    out->bytes_fetched = atomic_load(&reader->bytes);
+    for (size_t i = 0; i < CAUSES; i++) {
+        out->requests += atomic_load(&reader->requests[i]);
+        out->bytes_fetched += atomic_load(&reader->bytes[i]);
+    }
     out->cache_bytes = rafsi_cache_bytes(reader->cache);
 }
 

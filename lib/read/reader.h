@@ -13,7 +13,7 @@
 #include "read/read.h"
 #include "verify/verify.h"
 
-enum { WORKERS_IDLE_MAX = 8, BUFFERS_IDLE_MAX = 8 };
+enum { WORKERS_IDLE_MAX = 8, BUFFERS_IDLE_MAX = 8, CAUSES = RAFS_CAUSE_CHECK + 1 };
 
 /* The compression information of a blob, as one source told it. Untrusted: what it says
  * is proved by the digests of the chunks that are found with its help. */
@@ -61,7 +61,8 @@ struct rafsi_reader {
     bool worker_lock_ready;
     struct worker *workers;
     size_t workers_idle;
-    atomic_uint_least64_t cached, fetched, refused, requests, bytes;
+    atomic_uint_least64_t cached, fetched, refused;
+    atomic_uint_least64_t requests[CAUSES], bytes[CAUSES];
     /* Stored bytes that reads asked for, and those fetched besides and not yet used. */
     atomic_uint_least64_t wanted, extra;
 };
@@ -90,9 +91,10 @@ int rafsi_worker_room(struct rafsi_reader *reader, struct worker *worker, size_t
 /* blob.c: one blob at one source. RAFS_E_NOENT if the source does not have it. */
 int rafsi_blob_open_at(struct rafsi_reader *reader, uint32_t blob, size_t source,
                        const rafs_call *call, struct blob_source **out, rafs_error *err);
+/* Exactly len bytes. cause: RAFS_CAUSE_. */
 int rafsi_blob_fetch(struct rafsi_reader *reader, uint32_t blob,
-                     const struct blob_source *at, uint64_t offset, void *buf, size_t len,
-                     const rafs_call *call, rafs_error *err);
+                     const struct blob_source *at, uint32_t cause, uint64_t offset,
+                     void *buf, size_t len, const rafs_call *call, rafs_error *err);
 void rafsi_blob_strike(struct rafsi_reader *reader, uint32_t blob, size_t source);
 /* The sources in the order in which to ask them: those that never lied first. */
 size_t rafsi_blob_order(struct rafsi_reader *reader, uint32_t blob,
@@ -134,7 +136,7 @@ int rafsi_digest_find(struct rafsi_reader *reader, const struct rafsi_chunk *chu
 struct wish {
     const struct rafsi_node *file;
     uint64_t until; /* the bytes of the file before this one will be wanted too */
-    bool ahead;     /* by us, before anybody asked */
+    uint32_t cause; /* RAFS_CAUSE_; but for DEMAND nobody waits for it */
 };
 
 /* window.c: chunks that lie beside each other, in one request. */
@@ -160,10 +162,10 @@ int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chu
 void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       const struct rafsi_cache_key *key, bool ahead,
                       struct verified *good);
-/* The same from the sources alone, past cache and flights. keep: put what lies beside it
- * in a batch into the cache. err is not NULL. */
+/* The same from the sources alone, past cache and flights; but for RAFS_CAUSE_CHECK what
+ * lies beside it in a batch is put into the cache. err is not NULL. */
 int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      bool keep, const rafs_call *call, struct verified **out,
+                      uint32_t cause, const rafs_call *call, struct verified **out,
                       rafs_error *err);
 /* Where the chunk lies at a source: its record; with batches, and without a record, the
  * blob's meta. */

@@ -160,7 +160,7 @@ static void extend_wanted(struct rafsi_reader *reader, struct window *window,
             break;
         flight = place == FITS ? board(reader, &next) : NULL;
         if (flight)
-            add(window, &next, flight, wish->ahead);
+            add(window, &next, flight, wish->cause != RAFS_CAUSE_DEMAND);
     }
 }
 
@@ -224,14 +224,14 @@ static void give_up(struct rafsi_reader *reader, struct window *window, uint32_t
 }
 
 static int travel(struct rafsi_reader *reader, struct window *window,
-                  struct blob_source *at, const rafs_call *call)
+                  struct blob_source *at, uint32_t cause, const rafs_call *call)
 {
     size_t len = (size_t)(window->end - window->begin);
     int rc = rafsi_pool_take(reader->pool, len, &window->bytes, NULL);
 
     if (rc < 0)
         return rc;
-    return rafsi_blob_fetch(reader, window->pieces[0].chunk.record.blob, at,
+    return rafsi_blob_fetch(reader, window->pieces[0].chunk.record.blob, at, cause,
                             window->begin, window->bytes->at, len, call, NULL);
 }
 
@@ -277,7 +277,7 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
     }
     rc = rafsi_blob_open_at(reader, blob, order[0], call, &at, NULL);
     if (rc == RAFS_OK)
-        rc = travel(reader, window, at, call);
+        rc = travel(reader, window, at, wish->cause, call);
     if (rc == RAFS_OK)
         rc = rafsi_worker_take(reader, &worker, NULL);
     if (rc == RAFS_OK)
