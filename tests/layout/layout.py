@@ -54,7 +54,7 @@ def read(path):
 def tree_files():
     for folder, names, files in os.walk(ROOT):
         names[:] = sorted(n for n in names if n not in (".git", "build", "__pycache__"))
-        for name in sorted(files):
+        for name in sorted(set(files) - {".git"}):  # a file in a linked worktree
             yield os.path.relpath(os.path.join(folder, name), ROOT)
 
 
