@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tar is a row of entries: a header of 512 bytes, then the data, filled up to 512.
- * In the header: name 0-99, size 124-135 (octal digits), type 156 ('0' or NUL: a file),
- * prefix 345-499 (ustar). Entries before the one that is wanted are skipped whatever they
- * are, so what pax or GNU tar say about them does not matter. Source: POSIX.1 pax, ustar.
+ * Entries before the one that is wanted are skipped whatever they are, so what pax or GNU
+ * tar say about them does not matter.
  */
 #include "oci/layer.h"
 
 #include <limits.h>
 #include <zlib.h>
 
-enum { TAR_BLOCK = 512, ENTRIES_MAX = 65536 };
+#include "oci/tar.h"
+
+enum { ENTRIES_MAX = 65536 };
 
 /* Bytes of the tar, in order. */
 struct tar_stream {
@@ -64,45 +64,15 @@ static int take(struct tar_stream *tar, uint8_t *to, uint64_t len, rafs_error *e
     return RAFS_OK;
 }
 
-/* Octal digits between spaces, ended by a space, a NUL or the field. */
-static bool octal(const uint8_t *at, size_t len, uint64_t *out)
-{
-    uint64_t value = 0;
-    size_t i = 0;
-    size_t digits;
-
-    while (i < len && at[i] == ' ')
-        i++;
-    digits = i;
-    for (; i < len && at[i] >= '0' && at[i] <= '7'; i++)
-        value = value << 3 | (uint64_t)(at[i] - '0');
-    *out = value;
-    return i > digits && (i == len || at[i] == ' ' || at[i] == '\0');
-}
-
-static bool checksum_fits(const uint8_t header[TAR_BLOCK])
-{
-    uint64_t said = 0;
-    uint64_t sum = 8 * ' ';
-
-    for (size_t i = 0; i < TAR_BLOCK; i++)
-        if (i < 148 || i >= 156)
-            sum += header[i];
-    return octal(header + 148, 8, &said) && said == sum;
-}
-
-static bool is_bootstrap(const uint8_t header[TAR_BLOCK])
+static bool is_bootstrap(const struct tar_header *header)
 {
     static const char *const names[] = {"image/image.boot", "./image/image.boot",
                                         "image.boot"};
-    char name[101];
 
-    memcpy(name, header, 100);
-    name[100] = '\0';
-    if ((header[156] != '0' && header[156] != '\0') || header[345] != '\0')
+    if (header->type != '0' || header->has_prefix)
         return false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(name, names[i]) == 0)
+        if (strcmp(header->name, names[i]) == 0)
             return true;
     return false;
 }
@@ -110,20 +80,22 @@ static bool is_bootstrap(const uint8_t header[TAR_BLOCK])
 static int find(const struct rafsi_env *env, struct tar_stream *tar, uint64_t limit,
                 uint8_t **out, size_t *len, rafs_error *err)
 {
-    uint8_t header[TAR_BLOCK];
+    uint8_t block[TAR_BLOCK];
 
     for (unsigned i = 0; i < ENTRIES_MAX; i++) {
-        uint64_t size = 0;
-        int rc = take(tar, header, TAR_BLOCK, err);
+        struct tar_header header;
+        uint64_t size, stored;
+        int rc = take(tar, block, TAR_BLOCK, err);
 
         if (rc < 0)
             return rc;
-        if (rafsi_all_zero(header, TAR_BLOCK))
+        if (rafsi_all_zero(block, TAR_BLOCK))
             break;
-        if (!checksum_fits(header) || !octal(header + 124, 12, &size))
+        if (!rafsi_tar_header(block, &header) || !rafsi_tar_stored(header.size, &stored))
             return corrupt(err, "it is no tar: a header is broken");
-        if (!is_bootstrap(header)) {
-            rc = take(tar, NULL, (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK, err);
+        size = header.size;
+        if (!is_bootstrap(&header)) {
+            rc = take(tar, NULL, stored, err);
             if (rc < 0)
                 return rc;
             continue;
