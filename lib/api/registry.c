@@ -66,8 +66,8 @@ int rafs_backend_new_registry(rafs_http *http, const char *repository,
 }
 
 /* The bootstrap into memory, and an image on top of it. */
-static int pull_and_open(const struct oci_pull *pull, struct wishes *wishes,
-                         rafs_image **out, rafs_error *err)
+static int pull_and_open(const struct oci_pull *pull, struct oci_registry *registry,
+                         struct wishes *wishes, rafs_image **out, rafs_error *err)
 {
     rafs_backend *sources[RAFS_SOURCES_MAX];
     rafs_backend *backend = NULL;
@@ -78,7 +78,7 @@ static int pull_and_open(const struct oci_pull *pull, struct wishes *wishes,
     int rc = rafsi_oci_pull(pull, &wishes->env, &bootstrap, &len, &wishes->bound, err);
 
     if (rc == RAFS_OK)
-        rc = rafsi_registry_backend(pull->registry, &backend, err);
+        rc = rafsi_registry_backend(registry, &backend, err);
     if (rc < 0)
         goto out;
     for (size_t i = 0; i < wishes->options.backend_count; i++)
@@ -143,7 +143,9 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     struct oci_reference parsed;
     rafs_registry_options how;
     struct wishes wishes;
-    struct oci_pull pull = {.reference = &parsed};
+    struct oci_registry *from;
+    struct oci_store store;
+    struct oci_pull pull = {.store = &store};
     struct shelf documents = {NULL, NULL};
     struct oci_shelf shelf = {&documents, find_document, keep_document};
     int rc;
@@ -167,18 +169,21 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
         if (rc < 0)
             goto out;
     }
-    rc = start(http, reference, &how, &parsed, &pull.registry, err);
+    rc = start(http, reference, &how, &parsed, &from, err);
     if (rc < 0)
         goto out;
+    store = rafsi_registry_store(from);
+    pull.digest = parsed.has_digest ? parsed.digest : NULL;
+    pull.tag = parsed.tag;
     pull.platform = how.platform;
     pull.bootstrap_limit = wishes.limits.inlined_bootstrap_bytes;
     pull.call = &wishes.call;
     pull.referrers = how.flags & RAFS_REGISTRY_REFERRERS;
-    rc = pull_and_open(&pull, &wishes, out, err);
+    rc = pull_and_open(&pull, from, &wishes, out, err);
     if (rc < 0)
-        rafsi_registry_disown(pull.registry);
-    rafsi_fail_object(err, rc, "%s", rafsi_registry_name(pull.registry));
-    rafsi_registry_drop(pull.registry);
+        rafsi_registry_disown(from);
+    rafsi_fail_object(err, rc, "%s", rafsi_registry_name(from));
+    rafsi_registry_drop(from);
 out:
     if (documents.pool)
         rafsi_pool_free(documents.pool);

@@ -9,6 +9,7 @@
 
 #include "oci/pull.h"
 #include "oci/registry.h"
+#include "oci/store.h"
 #include "oci/text.h"
 
 #endif

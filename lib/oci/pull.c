@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "oci/layer.h"
+#include "rafs/digest.h"
 
 enum {
     INDEX_DEPTH_MAX = 3, /* an index may name an index */
@@ -23,8 +24,9 @@ static void drop(const struct rafsi_env *env, struct document *document)
 }
 
 /* Compare what came with what was named. */
-static int compare(const char *what, const struct document *document,
-                   const uint8_t *wanted, rafs_error *err)
+static int compare(const struct oci_pull *pull, const char *what,
+                   const struct document *document, const uint8_t *wanted,
+                   rafs_error *err)
 {
     char want[65], have[65];
 
@@ -33,7 +35,8 @@ static int compare(const char *what, const struct document *document,
     rafsi_digest_hex(wanted, want);
     rafsi_digest_hex(document->digest, have);
     return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_VERIFY, what,
-                      "digest mismatch: the registry gave %s for %s", have, want);
+                      "digest mismatch: %s gave %s for %s", pull->store->name, have,
+                      want);
 }
 
 static int hash(const struct oci_pull *pull, struct document *document, rafs_error *err)
@@ -58,21 +61,23 @@ static bool find(const struct oci_pull *pull, const uint8_t *wanted, uint64_t li
     return false;
 }
 
-/* wanted NULL: whatever comes. kind: its name on the shelf. */
-static int get(const struct oci_pull *pull, const char *path, const uint8_t *wanted,
-               const char *accept, uint64_t limit, const char *what, const char *kind,
-               const struct rafsi_env *env, struct document *out, rafs_error *err)
+/* what: for errors; kind: its name on the shelf. */
+static int get(const struct oci_pull *pull, const struct oci_wanted *wanted,
+               const char *what, const char *kind, const struct rafsi_env *env,
+               struct document *out, rafs_error *err)
 {
+    const struct oci_store *store = pull->store;
+    /* What hangs on a digest is not bound by it. */
+    const uint8_t *digest = wanted->what == OCI_GET_REFERRERS ? NULL : wanted->digest;
     int rc;
 
-    if (find(pull, wanted, limit, kind, env, out))
+    if (find(pull, digest, wanted->limit, kind, env, out))
         return RAFS_OK;
-    rc = rafsi_registry_get(pull->registry, path, accept, limit, what, pull->call,
-                            &out->bytes, &out->len, err);
+    rc = store->get(store->user, wanted, env, pull->call, &out->bytes, &out->len, err);
     if (rc == RAFS_OK)
         rc = hash(pull, out, err);
     if (rc == RAFS_OK)
-        rc = compare(what, out, wanted, err);
+        rc = compare(pull, what, out, digest, err);
     if (rc == RAFS_OK && pull->shelf)
         pull->shelf->keep(pull->shelf->user, kind, out->digest, out->bytes, out->len);
     if (rc < 0)
@@ -80,32 +85,27 @@ static int get(const struct oci_pull *pull, const char *path, const uint8_t *wan
     return rafsi_fail_object(err, rc, "%s", what);
 }
 
-static int get_manifest(const struct oci_pull *pull, const char *name,
-                        const uint8_t *wanted, const struct rafsi_env *env,
+/* By digest or, if that is NULL, by tag. */
+static int get_manifest(const struct oci_pull *pull, const uint8_t *digest,
+                        const char *tag, const struct rafsi_env *env,
                         struct document *out, rafs_error *err)
 {
-    char path[OCI_TAG_MAX + OCI_DIGEST_TEXT + 16];
+    struct oci_wanted wanted = {OCI_GET_MANIFEST, digest, tag, OCI_JSON_MAX};
 
-    snprintf(path, sizeof(path), "manifests/%s", name);
-    return get(pull, path, wanted, "Accept: " OCI_ACCEPT, OCI_JSON_MAX, "manifest",
-               "manifest", env, out, err);
+    return get(pull, &wanted, "manifest", "manifest", env, out, err);
 }
 
 static int get_by_digest(const struct oci_pull *pull, const uint8_t *digest,
                          const struct rafsi_env *env, struct document *out,
                          rafs_error *err)
 {
-    char name[OCI_DIGEST_TEXT];
-
-    rafsi_oci_digest_text(digest, name);
-    return get_manifest(pull, name, digest, env, out, err);
+    return get_manifest(pull, digest, NULL, env, out, err);
 }
 
-/* From what the reference names down to a manifest. */
+/* From what was asked for down to a manifest. */
 static int get_image(const struct oci_pull *pull, const struct rafsi_env *env,
                      struct document *out, rafs_error *err)
 {
-    const struct oci_reference *reference = pull->reference;
     struct oci_platform platform;
     int rc = RAFS_OK;
 
@@ -114,9 +114,7 @@ static int get_image(const struct oci_pull *pull, const struct rafsi_env *env,
     else
         rafsi_oci_platform_host(&platform);
     if (rc == RAFS_OK)
-        rc = reference->has_digest
-                 ? get_by_digest(pull, reference->digest, env, out, err)
-                 : get_manifest(pull, reference->tag, NULL, env, out, err);
+        rc = get_manifest(pull, pull->digest, pull->tag, env, out, err);
     for (unsigned depth = 0; rc == RAFS_OK; depth++) {
         struct oci_descriptor chosen;
         enum oci_kind kind;
@@ -143,18 +141,15 @@ static int get_referrers(const struct oci_pull *pull, const uint8_t *subject,
                          const struct rafsi_env *env, struct document *out,
                          rafs_error *err)
 {
-    char digest[OCI_DIGEST_TEXT];
-    char path[OCI_DIGEST_TEXT + 16];
-    int rc;
+    struct oci_wanted wanted = {OCI_GET_REFERRERS, subject, NULL, OCI_JSON_MAX};
+    char tag[OCI_DIGEST_TEXT];
+    int rc = get(pull, &wanted, "list of referrers", "referrers", env, out, err);
 
-    rafsi_oci_digest_text(subject, digest);
-    snprintf(path, sizeof(path), "referrers/%s", digest);
-    rc = get(pull, path, NULL, "Accept: application/vnd.oci.image.index.v1+json",
-             OCI_JSON_MAX, "list of referrers", "referrers", env, out, err);
     if (rc != RAFS_E_NOENT)
         return rc;
-    digest[6] = '-'; /* sha256-HEX is the tag */
-    return get_manifest(pull, digest, NULL, env, out, err);
+    rafsi_oci_digest_text(subject, tag);
+    tag[6] = '-'; /* sha256-HEX is the tag */
+    return get_manifest(pull, NULL, tag, env, out, err);
 }
 
 /* A RAFS form that hangs on the image: the first whose own manifest says so. */
@@ -199,7 +194,7 @@ static int choose(const struct oci_pull *pull, const struct rafsi_env *env,
     rafs_error why = RAFS_ERROR_INIT;
     int rc = get_image(pull, env, &image, err);
 
-    *bound = pull->reference->has_digest;
+    *bound = pull->digest != NULL;
     if (rc == RAFS_OK)
         rc = rafsi_oci_manifest_parse(env, image.bytes, image.len, out, err);
     drop(env, &image);
@@ -225,12 +220,10 @@ int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
 {
     struct oci_manifest manifest;
     struct document layer = {0};
-    char path[OCI_DIGEST_TEXT + 16] = "blobs/";
     int rc = choose(pull, env, &manifest, bound, err);
 
     if (rc < 0)
         return rc;
-    rafsi_oci_digest_text(manifest.bootstrap.digest, path + 6);
     if (manifest.bootstrap.size > pull->bootstrap_limit)
         rc = rafsi_fail(err, RAFS_E_LIMIT, RAFS_STAGE_OPEN, "bootstrap layer",
                         "has %llu bytes; inlined_bootstrap_bytes in rafs_limits allows "
@@ -240,9 +233,12 @@ int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
     else if (manifest.bootstrap_compression == OCI_TAR_ZSTD)
         rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_OPEN, "bootstrap layer",
                         "is a tar compressed by zstd; gzip and plain ones are read");
-    if (rc == RAFS_OK)
-        rc = get(pull, path, manifest.bootstrap.digest, NULL, manifest.bootstrap.size,
-                 "bootstrap layer", "boot", env, &layer, err);
+    if (rc == RAFS_OK) {
+        struct oci_wanted wanted = {OCI_GET_LAYER, manifest.bootstrap.digest, NULL,
+                                    manifest.bootstrap.size};
+
+        rc = get(pull, &wanted, "bootstrap layer", "boot", env, &layer, err);
+    }
     rafsi_oci_manifest_drop(env, &manifest);
     if (rc == RAFS_OK)
         rc = rafsi_layer_bootstrap(env, layer.bytes, layer.len, pull->bootstrap_limit,

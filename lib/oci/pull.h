@@ -2,12 +2,13 @@
 #ifndef RAFSI_OCI_PULL_H
 #define RAFSI_OCI_PULL_H
 
-#include "oci/registry.h"
+#include "oci/store.h"
 
 /*
- * From a reference to the bootstrap: index, manifest, layer, each compared with the
- * digest that the one before names. What a tag leads to is bound to nothing.
+ * From a name to the bootstrap: index, manifest, layer, each compared with the digest
+ * that the one before names. What a tag leads to is bound to nothing.
  */
+
 /* Where documents outlive the process. What it gives is compared like what comes. */
 struct oci_shelf {
     void *user;
@@ -19,18 +20,18 @@ struct oci_shelf {
 };
 
 struct oci_pull {
-    struct oci_registry *registry;
-    const struct oci_reference *reference;
-    const char *platform; /* NULL: this machine's */
-    bool referrers;       /* look for a RAFS form that hangs on an ordinary image */
+    const struct oci_store *store;
+    const uint8_t *digest; /* of the image; NULL: by tag */
+    const char *tag;       /* as in oci_wanted */
+    const char *platform;  /* NULL: this machine's */
+    bool referrers;        /* look for a RAFS form that hangs on an ordinary image */
     struct rafsi_hashes *hashes;
     uint64_t bootstrap_limit;
     const rafs_call *call;
     const struct oci_shelf *shelf; /* NULL: none */
 };
 
-/* *bootstrap is memory of env's allocator. *bound: it follows from the digest in the
- * reference. */
+/* *bootstrap is memory of env's allocator. *bound: it follows from pull->digest. */
 int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
                    uint8_t **bootstrap, size_t *len, bool *bound, rafs_error *err);
 

@@ -301,36 +301,70 @@ static int add_piece(void *user, const uint8_t *at, size_t len, rafs_error *err)
     return RAFS_OK;
 }
 
-int rafsi_registry_get(struct oci_registry *registry, const char *path,
-                       const char *accept, uint64_t limit, const char *what,
-                       const rafs_call *call, uint8_t **out, size_t *len, rafs_error *err)
+/* URL of a document below /v2/REPO/, and the header line that says what is understood. */
+static int document_url(const struct oci_registry *registry,
+                        const struct oci_wanted *wanted, char *out, size_t room,
+                        const char **accept, rafs_error *err)
 {
+    static const struct {
+        const char *folder, *accept;
+    } kinds[] = {
+        [OCI_GET_MANIFEST] = {"manifests", "Accept: " OCI_ACCEPT},
+        [OCI_GET_LAYER] = {"blobs", NULL},
+        [OCI_GET_REFERRERS] = {"referrers",
+                               "Accept: application/vnd.oci.image.index.v1+json"},
+    };
+    char digest[OCI_DIGEST_TEXT];
+
+    *accept = kinds[wanted->what].accept;
+    if (wanted->digest)
+        rafsi_oci_digest_text(wanted->digest, digest);
+    if ((size_t)snprintf(out, room, "%s://%s/v2/%s/%s/%s",
+                         registry->plain ? "http" : "https", registry->host,
+                         registry->repo, kinds[wanted->what].folder,
+                         wanted->digest ? digest : wanted->tag) < room)
+        return RAFS_OK;
+    return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, NULL, "the URL is too long");
+}
+
+static int registry_get(void *user, const struct oci_wanted *wanted,
+                        const struct rafsi_env *env, const rafs_call *call, uint8_t **out,
+                        size_t *len, rafs_error *err)
+{
+    static const char *const names[] = {[OCI_GET_MANIFEST] = "manifest",
+                                        [OCI_GET_LAYER] = "layer",
+                                        [OCI_GET_REFERRERS] = "list of referrers"};
+    struct oci_registry *registry = user;
     struct http_site site = site_of(registry);
-    struct document document = {.env = &registry->env};
+    struct document document = {.env = env};
     struct http_request request = {
-        .piece = add_piece, .user = &document, .piece_max = limit};
+        .piece = add_piece, .user = &document, .piece_max = wanted->limit};
     struct http_answer answer;
     char url[HTTP_URL_MAX];
-    int rc;
+    const char *accept;
+    int rc = document_url(registry, wanted, url, sizeof(url), &accept, err);
 
-    if ((size_t)snprintf(url, sizeof(url), "%s://%s/v2/%s/%s",
-                         registry->plain ? "http" : "https", registry->host,
-                         registry->repo, path) >= sizeof(url))
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, NULL,
-                          "the URL is too long");
+    if (rc < 0)
+        return rc;
     request.url = url;
     if (accept)
         request.headers[request.header_count++] = accept;
     rc = rafsi_site_get(&site, &request, call, &answer, NULL, err);
     if (rc == RAFS_OK) {
-        rc = rafsi_http_judge(&answer, url, what, err);
+        rc = rafsi_http_judge(&answer, url, names[wanted->what], err);
         rafsi_http_drop(registry->http, &answer);
     }
     if (rc < 0) {
-        rafsi_free(&registry->env, document.at);
+        rafsi_free(env, document.at);
         return rc;
     }
     *out = document.at;
     *len = document.len;
     return RAFS_OK;
+}
+
+struct oci_store rafsi_registry_store(struct oci_registry *registry)
+{
+    return (struct oci_store){
+        .user = registry, .name = "the registry", .get = registry_get};
 }

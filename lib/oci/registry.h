@@ -3,7 +3,7 @@
 #define RAFSI_OCI_REGISTRY_H
 
 #include "backend/backend.h"
-#include "oci/text.h"
+#include "oci/store.h"
 #include "rafs/registry.h"
 
 /*
@@ -22,13 +22,8 @@ void rafsi_registry_drop(struct oci_registry *registry);
  */
 void rafsi_registry_disown(struct oci_registry *registry);
 
-/* A document below /v2/REPO/, such as "manifests/latest" or "blobs/sha256:…", of at most
- * `limit` bytes; *out is memory of the client's allocator. RAFS_E_NOENT if there is none.
- * accept: a header line, or NULL. */
-int rafsi_registry_get(struct oci_registry *registry, const char *path,
-                       const char *accept, uint64_t limit, const char *what,
-                       const rafs_call *call, uint8_t **out, size_t *len,
-                       rafs_error *err);
+/* Its documents: manifests, layers and the API for referrers. */
+struct oci_store rafsi_registry_store(struct oci_registry *registry);
 
 /* The blobs of the repository; holds the registry. */
 int rafsi_registry_backend(struct oci_registry *registry, rafs_backend **out,
