@@ -13,6 +13,7 @@ enum {
     SLOTS = 32,
     JOBS_MAX = 64,
     JOB_BYTES = 1 << 20,    /* of a file, in one job */
+    JOB_MIN = 256 << 10,    /* a smaller one now would make two later */
     RUN_MIN = 128 << 10,    /* read in order before anything is read ahead */
     AHEAD_FIRST = 1 << 20,  /* then this many bytes, later as many as were read */
     JITTER_MAX = 256 << 10, /* readers of one file may overtake each other by so much */
@@ -144,18 +145,53 @@ static bool goes_on(const struct stream *stream, uint64_t ino, uint64_t offset)
            offset <= stream->high + JITTER_MAX;
 }
 
-/* How far the file is to be fetched by now. */
-static uint64_t goal_of(const struct ahead *ahead, const struct stream *stream,
-                        uint64_t offset, uint64_t until)
+/* How far to read ahead of a reader who will surely go on up to `until`. */
+static uint64_t distance_of(const struct ahead *ahead, const struct stream *stream)
 {
     uint64_t run = stream->high - stream->first;
-    uint64_t goal = rafsi_min(until, offset + ahead->most);
-    uint64_t more = run > AHEAD_FIRST ? run : AHEAD_FIRST;
 
     if (ahead->strict || run < RUN_MIN)
-        return goal;
-    more = until + rafsi_min(more, ahead->most);
-    return rafsi_min(more, offset + ahead->most);
+        return 0;
+    return rafsi_min(run > AHEAD_FIRST ? run : AHEAD_FIRST, ahead->most);
+}
+
+/*
+ * A job is as small as half the distance, so that the next one begins while the reader
+ * still has as much before him: a job as large as the distance would be posted when he
+ * is already waiting for it.
+ */
+static uint64_t job_bytes(uint64_t distance)
+{
+    uint64_t half = distance / 2;
+
+    if (distance == 0 || half > JOB_BYTES)
+        return JOB_BYTES;
+    return half < JOB_MIN ? JOB_MIN : half;
+}
+
+static void post_up_to_goal(struct ahead *ahead, struct stream *stream,
+                            const struct rafsi_node *file, uint64_t offset,
+                            uint64_t until)
+{
+    uint64_t distance = distance_of(ahead, stream);
+    uint64_t size = file->attr.size;
+    uint64_t most = job_bytes(distance);
+    uint64_t goal = rafsi_min(rafsi_min(until + distance, offset + ahead->most), size);
+    /* The read itself takes the first of it. */
+    uint64_t from = until - offset > JOB_BYTES ? offset + JOB_BYTES : until;
+
+    if (from < stream->queued)
+        from = stream->queued;
+    while (from < goal) {
+        uint64_t end = rafsi_min(goal, from + most);
+
+        if (end - from < most && end != until && end != size)
+            break;
+        if (!post(ahead, file, from, end))
+            break;
+        from = end;
+        stream->queued = end;
+    }
 }
 
 void rafsi_ahead_note(struct rafsi_reader *reader, const struct rafsi_node *file,
@@ -164,7 +200,6 @@ void rafsi_ahead_note(struct rafsi_reader *reader, const struct rafsi_node *file
     struct ahead *ahead = reader->ahead;
     uint64_t ino = file->attr.ino;
     struct stream *stream;
-    uint64_t from, goal;
 
     if (!ahead)
         return;
@@ -180,22 +215,7 @@ void rafsi_ahead_note(struct rafsi_reader *reader, const struct rafsi_node *file
     stream->at = offset;
     if (until > stream->high)
         stream->high = until;
-    goal = rafsi_min(goal_of(ahead, stream, offset, until), file->attr.size);
-    /* The read itself takes the first of it. */
-    from = until - offset > JOB_BYTES ? offset + JOB_BYTES : until;
-    if (from < stream->queued)
-        from = stream->queued;
-    while (from < goal) {
-        uint64_t end = rafsi_min(goal, from + JOB_BYTES);
-
-        /* A small request now would make two later. */
-        if (end - from < JOB_BYTES && end != until && end != file->attr.size)
-            break;
-        if (!post(ahead, file, from, end))
-            break;
-        from = end;
-        stream->queued = end;
-    }
+    post_up_to_goal(ahead, stream, file, offset, until);
     atomic_flag_clear_explicit(&stream->busy, memory_order_release);
 }
 
