@@ -9,6 +9,7 @@
 
 #include "backend.h"
 #include "cache.h"
+#include "cache_ops.h"
 #include "check.h"
 #include "digest.h"
 #include "dir.h"

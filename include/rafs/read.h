@@ -134,6 +134,7 @@ typedef struct rafs_stats {
     uint64_t requests;       /**< reads that backends were asked for */
     uint64_t bytes_fetched;  /**< bytes that backends gave */
     uint64_t cache_bytes;    /**< bytes of verified chunks in memory now */
+    uint64_t cache_refused;  /**< chunks from a rafs_cache that failed the check */
 } rafs_stats;
 
 /**

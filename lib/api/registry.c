@@ -103,7 +103,9 @@ out:
 
 struct shelf {
     rafs_cache *cache;
+    const struct rafsi_store *store;
     struct rafsi_pool *pool;
+    const rafs_call *call;
 };
 
 static bool find_document(void *user, const char *kind, const uint8_t *digest,
@@ -114,8 +116,8 @@ static bool find_document(void *user, const char *kind, const uint8_t *digest,
     struct rafsi_buffer *found = NULL;
     uint8_t *copy;
 
-    if (rafsi_disk_doc_get(shelf->cache, kind, digest, limit, shelf->pool, &found, NULL) <
-        0)
+    if (shelf->store->doc_get(shelf->cache, kind, digest, limit, shelf->pool, shelf->call,
+                              &found, NULL) < 0)
         return false;
     copy = rafsi_alloc(env, found->len ? found->len : 1);
     if (copy) {
@@ -132,7 +134,7 @@ static void keep_document(void *user, const char *kind, const uint8_t *digest,
 {
     const struct shelf *shelf = user;
 
-    rafsi_disk_doc_put(shelf->cache, kind, digest, data, len);
+    shelf->store->doc_put(shelf->cache, kind, digest, data, len, shelf->call);
 }
 
 int rafs_image_open_registry(rafs_http *http, const char *reference,
@@ -146,7 +148,7 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     struct oci_registry *from;
     struct oci_store store;
     struct oci_pull pull = {.store = &store};
-    struct shelf documents = {NULL, NULL};
+    struct shelf documents = {.call = &wishes.call};
     struct oci_shelf shelf = {&documents, find_document, keep_document};
     int rc;
 
@@ -164,6 +166,7 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
         return rc;
     documents.cache = wishes.options.cache;
     if (documents.cache) {
+        documents.store = rafsi_store_of(documents.cache);
         pull.shelf = &shelf;
         rc = rafsi_pool_new(&wishes.env, 0, &documents.pool, err);
         if (rc < 0)

@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "cache/disk.h"
+#include "cache/store.h"
 #include "verify/verify.h"
 
 struct rafsi_cache;

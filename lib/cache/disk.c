@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cache/disk_known.h"
+#include "cache/own.h"
 
 /* How long nothing is written after a write failed. */
 #define PAUSE_NS ((uint64_t)30 * 1000000000)
@@ -80,6 +81,10 @@ void rafs_cache_close(rafs_cache *cache)
 {
     if (!cache)
         return;
+    if (rafsi_own_is(cache)) {
+        rafsi_own_free(cache);
+        return;
+    }
     rafsi_disk_syncer_stop(cache);
     rafsi_disk_known_free(cache);
     if (cache->in_use >= 0)

@@ -9,6 +9,7 @@
 
 #include "cache/disk_known.h"
 #include "cache/disk_list.h"
+#include "cache/own.h"
 
 /* A file on its way in that is older than this was left by a process that died. */
 enum { LEFTOVER_SEC = 3600 };
@@ -119,10 +120,10 @@ int rafs_cache_gc(rafs_cache *cache, uint32_t flags, uint64_t quota_bytes,
                   rafs_cache_gc_result *result, rafs_error *err)
 {
     rafs_cache_gc_result seen = {.struct_size = sizeof(seen)}, asked;
-    int rc;
+    int rc = rafsi_own_refuse(cache, err);
 
-    if (!cache)
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "cache", "is NULL");
+    if (rc < 0)
+        return rc;
     if (flags & ~(uint32_t)RAFS_CACHE_DRY_RUN)
         return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "flags",
                           "%#x are not known", flags);
@@ -226,8 +227,9 @@ int rafs_cache_pin(rafs_cache *cache, const char *blob_id, rafs_error *err)
     char name[DISK_NAME_BYTES];
     int rc, fd;
 
-    if (!cache)
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "cache", "is NULL");
+    rc = rafsi_own_refuse(cache, err);
+    if (rc < 0)
+        return rc;
     rc = pin_name(blob_id, name, err);
     if (rc < 0)
         return rc;
@@ -245,8 +247,9 @@ int rafs_cache_unpin(rafs_cache *cache, const char *blob_id, rafs_error *err)
     char name[DISK_NAME_BYTES];
     int rc;
 
-    if (!cache)
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "cache", "is NULL");
+    rc = rafsi_own_refuse(cache, err);
+    if (rc < 0)
+        return rc;
     rc = pin_name(blob_id, name, err);
     if (rc < 0)
         return rc;

@@ -49,8 +49,9 @@ struct rafsi_disk_blob {
 /* A lock guards all that changes, and is never held during I/O or a callback. */
 struct rafs_cache {
     struct rafsi_env env;
-    int dir;    /* the directory */
-    int in_use; /* shared lock on "lock": nobody rebuilds the cache */
+    struct own *own; /* own.c: callbacks in place of all that follows; NULL: none */
+    int dir;         /* the directory */
+    int in_use;      /* shared lock on "lock": nobody rebuilds the cache */
     uint8_t boot[DISK_BOOT_BYTES];
     struct rafsi_hashes *hashes;
     struct rafsi_pool *pool;

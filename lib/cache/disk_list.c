@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/own.h"
+
 void rafsi_disk_items_free(rafs_cache *cache, struct disk_items *items)
 {
     rafsi_free(&cache->env, items->at);
@@ -171,11 +173,12 @@ int rafs_cache_list(rafs_cache *cache, uint32_t flags, rafs_cache_visit visit, v
                     rafs_error *err)
 {
     struct disk_items items = {0};
-    int rc, stop = 0;
+    int stop = 0, rc = rafsi_own_refuse(cache, err);
 
-    if (!cache || !visit)
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT,
-                          cache ? "visit" : "cache", "is NULL");
+    if (rc < 0)
+        return rc;
+    if (!visit)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "visit", "is NULL");
     if (flags & ~(uint32_t)RAFS_CACHE_COUNT)
         return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "flags",
                           "%#x are not known", flags);

@@ -2,6 +2,7 @@
 #include <poll.h>
 
 #include "cache/disk_list.h"
+#include "cache/own.h"
 
 /* One who reads everything once, and how fast he may. */
 struct scrub {
@@ -115,8 +116,9 @@ int rafs_cache_scrub(rafs_cache *cache, uint64_t bytes_per_second, const rafs_ca
     rafs_call limits;
     int rc, given = RAFS_OK;
 
-    if (!cache)
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "cache", "is NULL");
+    rc = rafsi_own_refuse(cache, err);
+    if (rc < 0)
+        return rc;
     rc = rafsi_take_struct(result, &asked, sizeof(asked), "rafs_cache_scrub_result", err);
     if (rc == RAFS_OK)
         rc = rafsi_call_take(call, &limits, err);

@@ -258,7 +258,7 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 rafs_error *err)
 {
     rafs_error local = RAFS_ERROR_INIT;
-    struct rafsi_disk_flight *kept = NULL;
+    struct rafsi_store_flight *kept = NULL;
     struct window *rest = NULL;
     /* The last flight may have landed between our look into the cache and now. */
     struct verified *good = rafsi_cache_get(reader->cache, key);
@@ -273,10 +273,10 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
             rc = rafsi_fetch_fresh(reader, chunk, wish->cause, call, &good, &local);
         if (rc == RAFS_OK) {
             rafsi_fetch_keep(reader, chunk, key, wish->cause != RAFS_CAUSE_DEMAND, good);
-            rafsi_kept_put(reader, chunk, kept, good);
+            rafsi_kept_put(reader, chunk, kept, good, call);
         }
     }
-    rafsi_disk_end(kept);
+    rafsi_kept_end(reader, chunk, kept);
     rafsi_fail_object(&local, rc, "blob %s", reader->tree->blobs[chunk->record.blob].id);
     rafsi_flight_land(reader->flights, flight, rc, good, &local);
     rafsi_window_finish(reader, rest, call); /* those who wait for the chunk go first */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chunks on disk, from earlier runs and other processes: verified like a source's answer,
- * for anybody may have written there. */
+/* Chunks in the cache that outlives the image, from earlier runs and other processes:
+ * verified like a source's answer, for anybody may have written there. */
 #include "read/reader.h"
 
 static struct rafsi_disk_chunk place_of(const struct rafsi_chunk *chunk)
@@ -13,47 +13,51 @@ static struct rafsi_disk_chunk place_of(const struct rafsi_chunk *chunk)
     return place;
 }
 
-/* The blob in the cache; NULL: there is no cache, or no memory for it. */
-static struct rafsi_disk_blob *blob_of(struct rafsi_reader *reader, uint32_t blob)
+/* The blob in the cache; NULL: there is no cache, or it cannot be had now. */
+static struct rafsi_store_blob *blob_of(struct rafsi_reader *reader, uint32_t blob,
+                                        const rafs_call *call)
 {
-    _Atomic(struct rafsi_disk_blob *) *at;
-    struct rafsi_disk_blob *present;
-    struct rafsi_disk_blob *made = NULL;
+    _Atomic(struct rafsi_store_blob *) *at;
+    struct rafsi_store_blob *present;
+    struct rafsi_store_blob *made = NULL;
 
-    if (!reader->disk)
+    if (!reader->store)
         return NULL;
     at = &reader->kept[blob];
     present = atomic_load_explicit(at, memory_order_acquire);
     if (present)
         return present;
-    if (rafsi_disk_open(reader->disk, reader->tree->blobs[blob].id, &made, NULL) < 0)
+    if (reader->store->open(reader->shelf, reader->tree->blobs[blob].id, call, &made,
+                            NULL) < 0)
         return NULL;
     if (atomic_compare_exchange_strong(at, &present, made))
         return made;
-    rafsi_disk_close(made);
+    reader->store->close(made);
     return present;
 }
 
 bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
 {
-    struct rafsi_disk_blob *blob = blob_of(reader, chunk->record.blob);
+    struct rafsi_store_blob *blob = NULL;
     struct rafsi_disk_chunk place = place_of(chunk);
 
-    return blob && rafsi_disk_has(blob, &place);
+    if (reader->store) /* whoever plans requests for a blob has opened it */
+        blob =
+            atomic_load_explicit(&reader->kept[chunk->record.blob], memory_order_acquire);
+    return blob && reader->store->has(blob, &place);
 }
 
-bool rafsi_kept_get(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    struct verified **out)
+static bool get(struct rafsi_reader *reader, struct rafsi_store_blob *blob,
+                const struct rafsi_chunk *chunk, const rafs_call *call,
+                struct verified **out)
 {
-    struct rafsi_disk_blob *blob = blob_of(reader, chunk->record.blob);
     struct rafsi_disk_chunk place = place_of(chunk);
     struct rafsi_buffer *raw = NULL;
-    int rc;
+    int rc = RAFS_E_NOENT;
 
-    if (!blob || rafsi_pool_take(reader->pool, place.size, &raw, NULL) < 0)
+    if (rafsi_pool_take(reader->pool, place.size, &raw, NULL) < 0)
         return false;
-    rc = RAFS_E_NOENT;
-    if (rafsi_disk_get(blob, &place, raw->at))
+    if (reader->store->get(blob, &place, raw->at, call))
         rc = rafsi_verify(raw, reader->hashes, chunk->digest_algorithm,
                           chunk->record.digest, out, NULL);
     if (rc == RAFS_OK) {
@@ -62,55 +66,65 @@ bool rafsi_kept_get(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
     }
     rafsi_buffer_free(raw);
     if (rc == RAFS_E_CORRUPT) {
-        rafsi_disk_bad(blob, &place);
-        rafsi_log(&reader->env, RAFS_LOG_WARNING,
-                  "chunk %u of blob %s is damaged in the cache; it is fetched again",
-                  chunk->record.index, reader->tree->blobs[chunk->record.blob].id);
+        atomic_fetch_add_explicit(&reader->cache_refused, 1, memory_order_relaxed);
+        reader->store->bad(blob, &place);
     }
     return false;
 }
 
 int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                     const rafs_call *call, struct rafsi_disk_flight **flight,
+                     const rafs_call *call, struct rafsi_store_flight **flight,
                      struct verified **out, rafs_error *err)
 {
-    struct rafsi_disk_blob *blob = blob_of(reader, chunk->record.blob);
+    struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
     struct rafsi_disk_chunk place = place_of(chunk);
     int rc;
 
     *flight = NULL;
-    if (!blob || rafsi_kept_get(reader, chunk, out))
+    if (!blob || get(reader, blob, chunk, call, out))
         return RAFS_OK;
-    rc = rafsi_disk_begin(blob, &place, call, flight, err);
+    rc = reader->store->begin(blob, &place, call, flight, err);
     /* Another process fetched it meanwhile; if that is damaged too, we fetch at once. */
     if (rc == RAFS_OK && !*flight)
-        rafsi_kept_get(reader, chunk, out);
+        get(reader, blob, chunk, call, out);
     return rc;
 }
 
 void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    const struct rafsi_disk_flight *flight, const struct verified *good)
+                    const struct rafsi_store_flight *flight, const struct verified *good,
+                    const rafs_call *call)
 {
-    struct rafsi_disk_blob *blob = blob_of(reader, chunk->record.blob);
+    struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
     struct rafsi_disk_chunk place = place_of(chunk);
 
     if (blob)
-        rafsi_disk_put(blob, &place, flight, good);
+        reader->store->put(blob, &place, flight, good, call);
 }
 
-int rafsi_kept_new(struct rafsi_reader *reader, rafs_error *err)
+void rafsi_kept_end(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    struct rafsi_store_flight *flight)
+{
+    if (flight)
+        reader->store->end(atomic_load(&reader->kept[chunk->record.blob]), flight);
+}
+
+int rafsi_kept_new(struct rafsi_reader *reader, rafs_cache *cache, rafs_error *err)
 {
     size_t bytes = reader->tree->super.blob_count * sizeof(reader->kept[0]);
 
-    if (!reader->disk)
+    if (!cache)
         return RAFS_OK;
     reader->kept = rafsi_alloc_zero(&reader->env, bytes ? bytes : 1);
-    return reader->kept ? RAFS_OK : rafsi_fail_nomem(err, bytes);
+    if (!reader->kept)
+        return rafsi_fail_nomem(err, bytes);
+    reader->shelf = cache;
+    reader->store = rafsi_store_of(cache);
+    return RAFS_OK;
 }
 
 void rafsi_kept_free(struct rafsi_reader *reader)
 {
     for (uint32_t i = 0; reader->kept && i < reader->tree->super.blob_count; i++)
-        rafsi_disk_close(atomic_load(&reader->kept[i]));
+        reader->store->close(atomic_load(&reader->kept[i]));
     rafsi_free(&reader->env, reader->kept);
 }

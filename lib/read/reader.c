@@ -35,10 +35,9 @@ int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
     reader->env = *env;
     reader->tree = tree;
     reader->hashes = hashes;
-    reader->disk = sources->cache;
     rc = make_parts(reader, err);
     if (rc == RAFS_OK)
-        rc = rafsi_kept_new(reader, err);
+        rc = rafsi_kept_new(reader, sources->cache, err);
     if (rc < 0) {
         rafsi_reader_free(reader);
         return rc;
@@ -82,6 +81,7 @@ void rafsi_reader_free(struct rafsi_reader *reader)
 void rafsi_reader_stats(const struct rafsi_reader *reader, rafs_stats *out)
 {
     out->chunks_cached = atomic_load(&reader->cached);
+    out->cache_refused = atomic_load(&reader->cache_refused);
     out->chunks_fetched = atomic_load(&reader->fetched);
     out->chunks_refused = atomic_load(&reader->refused);
     for (size_t i = 0; i < CAUSES; i++) {

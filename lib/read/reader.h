@@ -53,33 +53,35 @@ struct rafsi_reader {
     struct rafsi_pool *pool;
     struct rafsi_cache *cache;
     struct rafsi_flights *flights;
-    rafs_cache *disk; /* borrowed; NULL: chunks are kept in memory alone */
-    _Atomic(struct rafsi_disk_blob *) *kept; /* as many as blobs; NULL without disk */
-    struct ahead *ahead;                     /* NULL: nothing is read ahead */
-    _Atomic(struct blob_state *) *blobs;     /* as many as the image has */
+    const struct rafsi_store *store;          /* NULL: chunks are kept in memory alone */
+    rafs_cache *shelf;                        /* borrowed; of the store */
+    _Atomic(struct rafsi_store_blob *) *kept; /* as many as blobs; NULL without store */
+    struct ahead *ahead;                      /* NULL: nothing is read ahead */
+    _Atomic(struct blob_state *) *blobs;      /* as many as the image has */
     pthread_mutex_t worker_lock;
     bool worker_lock_ready;
     struct worker *workers;
     size_t workers_idle;
-    atomic_uint_least64_t cached, fetched, refused;
+    atomic_uint_least64_t cached, cache_refused, fetched, refused;
     atomic_uint_least64_t requests[CAUSES], bytes[CAUSES];
     /* Stored bytes that reads asked for, and those fetched besides and not yet used. */
     atomic_uint_least64_t wanted, extra;
 };
 
-/* kept.c: chunks on disk. All do nothing where the image has no cache. */
-int rafsi_kept_new(struct rafsi_reader *reader, rafs_error *err);
+/* kept.c: chunks in the cache that outlives the image. All do nothing without one. */
+int rafsi_kept_new(struct rafsi_reader *reader, rafs_cache *cache, rafs_error *err);
 void rafsi_kept_free(struct rafsi_reader *reader);
 bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
-bool rafsi_kept_get(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    struct verified **out);
 /* Get it, or the right to fetch it as the only one of all processes: *out, or *flight, or
  * neither where it cannot be kept. */
 int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                     const rafs_call *call, struct rafsi_disk_flight **flight,
+                     const rafs_call *call, struct rafsi_store_flight **flight,
                      struct verified **out, rafs_error *err);
 void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    const struct rafsi_disk_flight *flight, const struct verified *good);
+                    const struct rafsi_store_flight *flight, const struct verified *good,
+                    const rafs_call *call);
+void rafsi_kept_end(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    struct rafsi_store_flight *flight); /* NULL is fine */
 
 /* worker.c */
 int rafsi_worker_take(struct rafsi_reader *reader, struct worker **out, rafs_error *err);

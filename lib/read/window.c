@@ -294,7 +294,7 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
 }
 
 static int finish_piece(struct rafsi_reader *reader, const struct window *window,
-                        struct piece *piece, struct worker *worker)
+                        struct piece *piece, struct worker *worker, const rafs_call *call)
 {
     struct rafsi_cache_key key = rafsi_chunk_key(&piece->chunk);
     struct verified *good = NULL;
@@ -302,7 +302,7 @@ static int finish_piece(struct rafsi_reader *reader, const struct window *window
 
     if (rc == RAFS_OK) {
         rafsi_fetch_keep(reader, &piece->chunk, &key, piece->ahead, good);
-        rafsi_kept_put(reader, &piece->chunk, NULL, good);
+        rafsi_kept_put(reader, &piece->chunk, NULL, good, call);
     } else if (rc == RAFS_E_CORRUPT)
         rafsi_blob_strike(reader, piece->chunk.record.blob, window->source);
     rafsi_flight_land(reader->flights, piece->flight,
@@ -322,7 +322,7 @@ void rafsi_window_finish(struct rafsi_reader *reader, struct window *window,
         return;
     rc = rafsi_worker_take(reader, &worker, NULL);
     while (rc == RAFS_OK && i < window->count) {
-        finish_piece(reader, window, &window->pieces[i], worker);
+        finish_piece(reader, window, &window->pieces[i], worker, call);
         i++;
         rc = rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL);
     }

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The directory behind the table that readers see. */
+#include "cache/store.h"
+
+#include "cache/own.h"
+
+static struct rafsi_disk_blob *disk_blob(struct rafsi_store_blob *blob)
+{
+    return (struct rafsi_disk_blob *)blob;
+}
+
+static int disk_open(rafs_cache *cache, const char *blob_id, const rafs_call *call,
+                     struct rafsi_store_blob **out, rafs_error *err)
+{
+    struct rafsi_disk_blob *blob;
+    int rc;
+
+    (void)call;
+    rc = rafsi_disk_open(cache, blob_id, &blob, err);
+
+    if (rc == RAFS_OK)
+        *out = (struct rafsi_store_blob *)blob;
+    return rc;
+}
+
+static void disk_close(struct rafsi_store_blob *blob)
+{
+    rafsi_disk_close(disk_blob(blob));
+}
+
+static bool disk_has(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk)
+{
+    return rafsi_disk_has(disk_blob(blob), chunk);
+}
+
+static bool disk_get(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
+                     void *room, const rafs_call *call)
+{
+    (void)call;
+    return rafsi_disk_get(disk_blob(blob), chunk, room);
+}
+
+static void disk_bad(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk)
+{
+    rafsi_disk_bad(disk_blob(blob), chunk);
+}
+
+static void disk_put(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
+                     const struct rafsi_store_flight *flight, const struct verified *good,
+                     const rafs_call *call)
+{
+    (void)call;
+    rafsi_disk_put(disk_blob(blob), chunk, (const struct rafsi_disk_flight *)flight,
+                   good);
+}
+
+static int disk_begin(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
+                      const rafs_call *call, struct rafsi_store_flight **out,
+                      rafs_error *err)
+{
+    struct rafsi_disk_flight *flight = NULL;
+    int rc = rafsi_disk_begin(disk_blob(blob), chunk, call, &flight, err);
+
+    if (rc == RAFS_OK)
+        *out = (struct rafsi_store_flight *)flight;
+    return rc;
+}
+
+static void disk_end(struct rafsi_store_blob *blob, struct rafsi_store_flight *flight)
+{
+    (void)blob;
+    rafsi_disk_end((struct rafsi_disk_flight *)flight);
+}
+
+static int disk_doc_get(rafs_cache *cache, const char *kind,
+                        const uint8_t digest[RAFSI_DIGEST_BYTES], uint64_t max,
+                        struct rafsi_pool *pool, const rafs_call *call,
+                        struct rafsi_buffer **out, rafs_error *err)
+{
+    (void)call;
+    return rafsi_disk_doc_get(cache, kind, digest, max, pool, out, err);
+}
+
+static void disk_doc_put(rafs_cache *cache, const char *kind,
+                         const uint8_t digest[RAFSI_DIGEST_BYTES], const void *data,
+                         size_t len, const rafs_call *call)
+{
+    (void)call;
+    rafsi_disk_doc_put(cache, kind, digest, data, len);
+}
+
+static const struct rafsi_store disk_store = {
+    disk_open, disk_close, disk_has, disk_get,     disk_bad,
+    disk_put,  disk_begin, disk_end, disk_doc_get, disk_doc_put,
+};
+
+const struct rafsi_store *rafsi_store_of(const rafs_cache *cache)
+{
+    return rafsi_own_is(cache) ? &rafsi_own_store : &disk_store;
+}
