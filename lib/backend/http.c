@@ -32,20 +32,19 @@ static uint64_t jitter(const void *salt, unsigned tries, uint64_t ms, uint64_t n
     return ms / 2 + mix % (ms / 2 + 1);
 }
 
-/* Wait before the next try. Not RAFS_OK: no time is left for one, or cancelled. */
-static int pause_before(rafs_http *http, const struct http_attempt *attempt,
-                        unsigned tries, const rafs_call *call, rafs_error *err)
+int rafsi_http_pause(rafs_http *http, unsigned idle, uint64_t retry_ms,
+                     const rafs_call *call, rafs_error *err)
 {
     const rafs_cancel *tokens[] = {call->cancel, http->env.set.cancel};
     uint64_t now = rafsi_now_ns(&http->env);
     uint64_t ms =
-        rafsi_min((uint64_t)PAUSE_FIRST_MS << rafsi_min(tries - 1, 8), PAUSE_MOST_MS);
+        rafsi_min((uint64_t)PAUSE_FIRST_MS << rafsi_min(idle, 8), PAUSE_MOST_MS);
     uint64_t end;
     int rc = rafsi_call_check(&http->env, call, RAFS_STAGE_FETCH, err);
 
-    ms = jitter(attempt, tries, ms, now);
-    if (attempt->retry_ms > ms)
-        ms = attempt->retry_ms;
+    ms = jitter(&rc, idle, ms, now);
+    if (retry_ms > ms)
+        ms = retry_ms;
     end = now + ms * 1000000;
     if (rc == RAFS_OK && call->deadline_ns && end >= call->deadline_ns)
         rc = RAFS_E_TIMEOUT;
@@ -80,36 +79,67 @@ static int give_up(const struct http_attempt *attempt, unsigned tries, int rc,
                          tries);
 }
 
-int rafsi_http_do(rafs_http *http, const struct http_request *request,
-                  const rafs_call *call, struct http_answer *answer, rafs_error *err)
+rafs_call rafsi_http_bound(rafs_http *http, const rafs_call *call)
 {
-    struct http_attempt attempt = {.http = http, .request = request};
-    rafs_error last = RAFS_ERROR_INIT;
     rafs_call bounded = RAFS_CALL_INIT;
-    bool own_deadline;
-    unsigned tries = 0;
-    unsigned soon = 0;
-    int rc;
 
     if (call)
         bounded = *call;
-    own_deadline = bounded.deadline_ns == 0;
-    if (own_deadline)
+    if (bounded.deadline_ns == 0)
         bounded.deadline_ns =
             rafsi_now_ns(&http->env) + (uint64_t)http->options.retry_ms * 1000000;
+    return bounded;
+}
+
+static struct http_attempt first_attempt(rafs_http *http,
+                                         const struct http_request *request,
+                                         rafs_call *call, struct http_answer *answer)
+{
+    struct http_attempt attempt = {
+        .http = http, .request = request, .call = call, .answer = answer};
+
     memset(answer, 0, sizeof(*answer));
-    attempt.call = &bounded;
-    attempt.answer = answer;
-    attempt.from = request->ranged ? request->offset : 0;
+    attempt.from = (request->ranged ? request->offset : 0) +
+                   (request->progress ? request->progress->got : 0);
     attempt.until = request->ranged  ? request->offset + request->len
                     : request->piece ? request->piece_max
                                      : request->len;
+    return attempt;
+}
+
+static void tell(const struct http_attempt *attempt, enum http_verdict verdict)
+{
+    const struct http_request *request = attempt->request;
+
+    if (request->progress)
+        *request->progress = (struct http_progress){
+            .got = attempt->from - (request->ranged ? request->offset : 0),
+            .verdict = verdict,
+            .retry_ms = rafsi_http_retry_after(attempt)};
+}
+
+int rafsi_http_do(rafs_http *http, const struct http_request *request,
+                  const rafs_call *call, struct http_answer *answer, rafs_error *err)
+{
+    rafs_error last = RAFS_ERROR_INIT;
+    rafs_call bounded = rafsi_http_bound(http, call);
+    struct http_attempt attempt = first_attempt(http, request, &bounded, answer);
+    bool own_deadline = !call || call->deadline_ns == 0;
+    unsigned tries = 0;
+    unsigned idle = 0; /* of them, in a row, those that brought nothing */
+    unsigned soon = 0;
+    int rc;
+
+    if (own_deadline)
+        attempt.grace_ns = (uint64_t)http->options.retry_ms * 1000000;
     for (;;) {
         rafs_error now = RAFS_ERROR_INIT;
+        uint64_t before = attempt.from;
         enum http_verdict verdict;
 
         attempt.ask_range = request->ranged || attempt.from > 0;
         verdict = rafsi_http_attempt(&attempt, &now);
+        tell(&attempt, verdict);
         tries++;
         if (verdict == HTTP_DONE)
             return RAFS_OK;
@@ -120,10 +150,12 @@ int rafsi_http_do(rafs_http *http, const struct http_request *request,
         if (verdict == HTTP_FINAL)
             break;
         soon += verdict == HTTP_SOON;
+        idle = attempt.from > before ? 0 : idle + 1;
         rc = RAFS_E_BACKEND;
-        if (request->once || soon == SOON_MAX)
+        if ((request->once && idle > 0) || soon == SOON_MAX)
             break;
-        rc = pause_before(http, &attempt, tries, &bounded, &now);
+        rc = rafsi_http_pause(http, idle, rafsi_http_retry_after(&attempt), &bounded,
+                              &now);
         if (rc < 0)
             break;
         rafsi_log(&http->env, RAFS_LOG_INFO, "trying again: %s", last.text);
@@ -131,7 +163,7 @@ int rafsi_http_do(rafs_http *http, const struct http_request *request,
     if (rc == RAFS_E_TIMEOUT && own_deadline)
         rc = RAFS_E_BACKEND;
     rafsi_http_drop(http, answer);
-    if (rc == RAFS_E_CANCELLED || rc == RAFS_E_NOMEM || rc == RAFS_E_LIMIT)
+    if (rc == RAFS_E_CANCELLED || rc == RAFS_E_NOMEM)
         return rafsi_fail(err, rc, RAFS_STAGE_FETCH, NULL, "%s",
                           rc == RAFS_E_CANCELLED ? "cancelled" : last.text);
     if (rc == RAFS_E_TIMEOUT && last.text[0] == '\0')

@@ -41,7 +41,23 @@ struct http_request {
     int (*piece)(void *user, const uint8_t *at, size_t len, rafs_error *err);
     void *user;
     uint64_t piece_max; /* a longer body is RAFS_E_LIMIT */
-    bool once;          /* no second try (a health check) */
+    bool once;          /* no second try, unless bytes of the answer came */
+    bool guarded;       /* a server chose the URL: link-local addresses are refused */
+    struct http_progress *progress; /* NULL: of no interest */
+};
+
+enum http_verdict {
+    HTTP_DONE,  /* a whole answer */
+    HTTP_AGAIN, /* may be better next time */
+    HTTP_SOON,  /* the same, but not for ever: three times */
+    HTTP_FINAL  /* err says why */
+};
+
+/* What outlives rafsi_http_do(), so that another URL can go on where one failed. */
+struct http_progress {
+    uint64_t got;              /* in, out: bytes that came already */
+    enum http_verdict verdict; /* out: on the last try */
+    uint64_t retry_ms;         /* out: how long the server asked to wait */
 };
 
 /* What came. */
@@ -67,6 +83,15 @@ struct http_answer {
 int rafsi_http_do(rafs_http *http, const struct http_request *request,
                   const rafs_call *call, struct http_answer *answer, rafs_error *err);
 void rafsi_http_drop(rafs_http *http, struct http_answer *answer);
+
+/* The call itself or, if it has no deadline, one that ends after
+ * rafs_http_options.retry_ms. */
+rafs_call rafsi_http_bound(rafs_http *http, const rafs_call *call);
+
+/* Wait before a try that follows `idle` ones in a row that brought nothing; at least
+ * retry_ms. RAFS_E_TIMEOUT at once if no time would be left, RAFS_E_CANCELLED. */
+int rafsi_http_pause(rafs_http *http, unsigned idle, uint64_t retry_ms,
+                     const rafs_call *call, rafs_error *err);
 
 const struct rafsi_env *rafsi_http_env(const rafs_http *http);
 

@@ -3,26 +3,22 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "backend/http_address.h"
 #include "backend/http_client.h"
 
 enum {
     SLICE_MS = 1000, /* between looks at clock and token, if no descriptor wakes us */
+    HEADERS_BYTES_MAX = 131072, /* of an answer, with all that came before it */
     ERROR_BODY_MAX = 65536, /* of an answer that is no success, before it is cut off */
+    LINGER_MS = 50,         /* for the end of a body whose rest does not matter, */
+    LINGER_TURNS = 4,       /* so many times at most */
     SLOW_BYTES_PER_S = 512
 };
 
-static size_t on_header(char *line, size_t size, size_t count, void *user)
-{
-    struct http_attempt *attempt = user;
-    size_t len = size * count;
-
-    /* Each answer begins anew: one for a proxy's CONNECT or a 1xx comes before. */
-    if (len > 5 && memcmp(line, "HTTP/", 5) == 0)
-        rafsi_http_headers_reset(attempt);
-    else
-        rafsi_http_header(attempt, line, len);
-    return attempt->rc < 0 ? 0 : len;
-}
+struct pump {
+    struct http_attempt *attempt;
+    CURL *easy;
+};
 
 /* Is this the answer to what was asked? Says what is wrong, or NULL. */
 static const char *judge_headers(struct http_attempt *attempt, int status)
@@ -33,6 +29,10 @@ static const char *judge_headers(struct http_attempt *attempt, int status)
         return attempt->broken;
     if (attempt->encoded)
         return "a Content-Encoding that was not asked for";
+    if (attempt->transfer && attempt->length != UINT64_MAX)
+        return "a Content-Length and a Transfer-Encoding";
+    if (attempt->request->ranged && status / 100 == 2 && status != 200 && status != 206)
+        return "a success that is no answer to a range";
     if (status != 206) {
         attempt->at = 0;
         answer->range_ignored = attempt->ask_range && status == 200;
@@ -71,6 +71,44 @@ static int begin(struct http_attempt *attempt, CURL *easy)
     return attempt->broken ? -1 : 0;
 }
 
+static size_t on_header(char *line, size_t size, size_t count, void *user)
+{
+    struct pump *pump = user;
+    struct http_attempt *attempt = pump->attempt;
+    size_t len = size * count;
+    long status = 0;
+
+    attempt->header_bytes += len;
+    if (attempt->header_bytes > HEADERS_BYTES_MAX) {
+        attempt->broken = "headers without end";
+        return 0;
+    }
+    if (attempt->begun)
+        return len;
+    /* Each answer begins anew: one for a proxy's CONNECT or a 1xx comes before. */
+    if (len > 5 && memcmp(line, "HTTP/", 5) == 0)
+        rafsi_http_headers_reset(attempt);
+    else
+        rafsi_http_header(attempt, line, len);
+    if (attempt->rc < 0)
+        return 0;
+    /* The empty line at their end. */
+    if (line[0] == '\r' || line[0] == '\n') {
+        curl_easy_getinfo(pump->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (status >= 200 && begin(attempt, pump->easy) < 0)
+            return 0;
+    }
+    return len;
+}
+
+/* As bytes come, a deadline that nobody asked for moves on. */
+static void move_deadline(struct http_attempt *attempt, size_t use)
+{
+    if (attempt->grace_ns && attempt->from >> 20 != (attempt->from + use) >> 20)
+        attempt->call->deadline_ns =
+            rafsi_now_ns(&attempt->http->env) + attempt->grace_ns;
+}
+
 /* Wanted bytes go where they belong; what comes before or after is dropped. */
 static int deliver(struct http_attempt *attempt, const uint8_t *bytes, size_t len)
 {
@@ -94,6 +132,7 @@ static int deliver(struct http_attempt *attempt, const uint8_t *bytes, size_t le
     } else if (use > 0) {
         memcpy(request->buf + (attempt->from - request->offset), bytes, use);
     }
+    move_deadline(attempt, use);
     attempt->from += use;
     if (request->ranged)
         attempt->full = attempt->from == attempt->until;
@@ -103,11 +142,6 @@ static int deliver(struct http_attempt *attempt, const uint8_t *bytes, size_t le
                           (unsigned long long)attempt->until);
     return RAFS_OK;
 }
-
-struct pump {
-    struct http_attempt *attempt;
-    CURL *easy;
-};
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *user)
 {
@@ -124,12 +158,13 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user)
         return attempt->full ? 0 : len;
     }
     attempt->rc = deliver(attempt, (const uint8_t *)bytes, len);
-    /* The end of what was asked may be the end of the body too: then the connection can
-     * be used again, so it is cut only if more comes. */
     if (attempt->rc < 0)
         return 0;
-    if (attempt->full && attempt->request->ranged && attempt->answer->range_ignored &&
-        attempt->at < attempt->answer->total)
+    /* The end of what was asked may be the end of the body too: then the connection can
+     * be used again, so it is cut only if more comes. */
+    if (attempt->full &&
+        (attempt->at > attempt->until ||
+         (attempt->answer->range_ignored && attempt->at < attempt->answer->total)))
         return 0;
     return len;
 }
@@ -150,6 +185,21 @@ static void set_security(CURL *easy, const rafs_http *http)
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
+    /* Said here, so that no configuration of OpenSSL's allows for less. */
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+}
+
+/* A proxy that is itself reached by TLS is believed as the servers are. */
+static void set_proxy_security(CURL *easy, const rafs_http *http)
+{
+    if (http->texts[HTTP_CA_FILE])
+        curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, http->texts[HTTP_CA_FILE]);
+    if (http->texts[HTTP_CA_DIR])
+        curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, http->texts[HTTP_CA_DIR]);
+    if (http->options.flags & RAFS_HTTP_INSECURE) {
+        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
+    }
 }
 
 /* An empty text, not NULL: with NULL libcurl looks into the environment. */
@@ -161,6 +211,7 @@ static void set_proxy(CURL *easy, const rafs_http *http, const char *url)
 
     curl_easy_setopt(easy, CURLOPT_PROXY, proxy ? proxy : "");
     curl_easy_setopt(easy, CURLOPT_NOPROXY, direct ? direct : "");
+    set_proxy_security(easy, http);
     if (tls)
         curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 }
@@ -201,6 +252,21 @@ static struct curl_slist *make_headers(const struct http_attempt *attempt)
     return NULL;
 }
 
+/* A socket for an address that a name led to, unless a server may not lead us there. */
+static curl_socket_t on_socket(void *user, curlsocktype purpose,
+                               struct curl_sockaddr *address)
+{
+    struct http_attempt *attempt = user;
+
+    (void)purpose;
+    if (attempt->request->guarded && rafsi_address_link_local(&address->addr)) {
+        attempt->forbidden = true;
+        return CURL_SOCKET_BAD;
+    }
+    /* No program that is started meanwhile inherits it. */
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static void set_request(CURL *easy, struct pump *pump, struct curl_slist *headers,
                         char *text)
 {
@@ -233,7 +299,9 @@ static void set_request(CURL *easy, struct pump *pump, struct curl_slist *header
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 262144L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, pump->attempt);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, pump);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, pump->attempt);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, pump);
     set_security(easy, http);
@@ -251,12 +319,13 @@ static void set_request(CURL *easy, struct pump *pump, struct curl_slist *header
 }
 
 /* Wait for the network, the tokens, or a moment. */
-static void wait_for_more(struct http_attempt *attempt, CURLM *multi, uint64_t left_ns)
+static void wait_for_more(struct http_attempt *attempt, CURLM *multi, uint64_t left_ns,
+                          uint64_t most_ms)
 {
     const rafs_cancel *tokens[] = {attempt->call->cancel, attempt->http->env.set.cancel};
     struct curl_waitfd wake[2];
     unsigned count = 0;
-    uint64_t ms = rafsi_min(left_ns / 1000000 + 1, SLICE_MS);
+    uint64_t ms = rafsi_min(left_ns / 1000000 + 1, most_ms);
     int ready = 0;
 
     for (size_t i = 0; i < 2; i++)
@@ -281,10 +350,17 @@ static void wait_for_rate(struct http_attempt *attempt, uint64_t debt_ns)
     poll(wake, count, (int)rafsi_min(left / 1000000 + 1, SLICE_MS));
 }
 
+/* Does what is still to come matter? */
+static bool is_enough(const struct http_attempt *attempt)
+{
+    return attempt->full || (attempt->begun && attempt->answer->status / 100 != 2);
+}
+
 static int run(struct http_attempt *attempt, struct http_slot *slot, CURLcode *code,
                rafs_error *err)
 {
     const struct rafsi_env *env = &attempt->http->env;
+    unsigned turns = 0; /* waited for an end that may never come */
     int running = 1;
     int rc = RAFS_OK;
 
@@ -300,9 +376,12 @@ static int run(struct http_attempt *attempt, struct http_slot *slot, CURLcode *c
         }
         if (curl_multi_perform(slot->multi, &running) != CURLM_OK)
             rc = rafsi_fail_nomem(err, sizeof(*slot));
+        else if (running > 0 && is_enough(attempt) && turns++ == LINGER_TURNS)
+            return RAFS_OK;
         else if (running > 0)
             wait_for_more(attempt, slot->multi,
-                          rafsi_call_left_ns(env, attempt->call, UINT64_MAX));
+                          rafsi_call_left_ns(env, attempt->call, UINT64_MAX),
+                          is_enough(attempt) ? LINGER_MS : SLICE_MS);
     }
     if (rc == RAFS_OK) {
         int left = 0;
@@ -327,22 +406,28 @@ static enum http_verdict judge_code(CURLcode code, CURL *easy, const char *text,
 {
     const char *detail = text[0] ? text : curl_easy_strerror(code);
     long os_errno = 0;
+    long proxy = 0; /* what one said to CONNECT */
 
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
+    curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
+    if (proxy / 100 == 4 || proxy / 100 == 3)
+        return again(err, HTTP_SOON, EACCES, "the proxy refuses: %s", detail);
     switch (code) {
     case CURLE_OUT_OF_MEMORY:
         rafsi_fail_nomem(err, 0);
         return HTTP_FINAL;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-        rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, NULL, "%s", detail);
-        return HTTP_FINAL;
+        return again(err, HTTP_FINAL, EINVAL, "%s", detail);
+    case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9, that is: anything */
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+        return again(err, HTTP_SOON, EPROTO, "%s", detail);
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
-        return again(err, HTTP_FINAL, EACCES, "TLS: %s", detail);
+        return again(err, HTTP_FINAL, EKEYREJECTED, "TLS: %s", detail);
     case CURLE_SSL_CONNECT_ERROR:
         return again(err, HTTP_SOON, EPROTO, "TLS: %s", detail);
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -406,7 +491,9 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
     rafsi_http_headers_reset(attempt);
     attempt->rc = RAFS_OK;
     attempt->full = false;
+    attempt->forbidden = false;
     attempt->error_bytes = 0;
+    attempt->header_bytes = 0;
     if (rc == RAFS_OK)
         rc = rafsi_http_take(attempt->http, origin, attempt->call, &slot, err);
     if (rc < 0)
@@ -426,10 +513,13 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
         begin(attempt, slot->easy);
     if (attempt->rc < 0)
         *err = attempt->error;
+    else if (attempt->forbidden && !attempt->begun)
+        verdict = again(err, HTTP_FINAL, EACCES, "%s",
+                        "a link-local address, which is refused");
     else if (attempt->broken)
         verdict =
             again(err, HTTP_SOON, EPROTO, "the server answers with %s", attempt->broken);
-    else if (code != CURLE_OK && !attempt->full)
+    else if (code != CURLE_OK && !is_enough(attempt))
         verdict = judge_code(code, slot->easy, text, err);
     else
         verdict = judge_answer(attempt, err);

@@ -5,7 +5,12 @@
 #include <pthread.h>
 #include <stdio.h>
 
-enum { HOPS_MAX = 5 };
+#include "backend/http_address.h"
+
+enum {
+    HOPS_MAX = 5,
+    REFUSED_MAX = 3 /* URLs that the origin gives and that do not work */
+};
 
 /* Presigned URLs live for minutes; what is older is asked for anew before it fails. */
 static const uint64_t redirect_life_ns = 300ull * 1000000000;
@@ -22,16 +27,6 @@ struct site_blob {
     char id[RAFS_BLOB_ID_MAX + 1];
 };
 
-/* Addresses that a server must not send us to: a cloud's metadata service among them. */
-static bool is_link_local(const char *origin)
-{
-    const char *host = strstr(origin, "://") + 3;
-
-    return strncmp(host, "169.254.", 8) == 0 || strncmp(host, "[fe8", 4) == 0 ||
-           strncmp(host, "[fe9", 4) == 0 || strncmp(host, "[fea", 4) == 0 ||
-           strncmp(host, "[feb", 4) == 0;
-}
-
 /* May a server at `from` send us to `to`? */
 static int judge_redirect(const char *from, const char *to, char *origin, size_t room,
                           rafs_error *err)
@@ -40,11 +35,12 @@ static int judge_redirect(const char *from, const char *to, char *origin, size_t
 
     if (rc < 0)
         return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
-                          "the server redirects to what is no http or https URL");
+                          "the server redirects to what is no http or https URL, or "
+                          "one with a user in it");
     if (strncmp(from, "https:", 6) == 0 && strncmp(origin, "https:", 6) != 0)
         return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
                           "the server redirects from https to http, which is refused");
-    if (is_link_local(origin))
+    if (rafsi_origin_link_local(origin))
         return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
                           "the server redirects to a link-local address, which is "
                           "refused");
@@ -57,44 +53,117 @@ static bool is_redirect(int status)
            status == 308;
 }
 
-int rafsi_site_get(const struct http_site *site, struct http_request *request,
-                   const rafs_call *call, struct http_answer *answer, char **where,
-                   rafs_error *err)
-{
-    const struct rafsi_env *env = rafsi_http_env(site->http);
-    const char *first = request->url;
-    char home[300], origin[300];
-    char *at = NULL;
-    int rc = rafsi_url_origin(first, home, sizeof(home), err);
+/* One way from the origin to an answer. */
+struct chase {
+    const struct http_site *site;
+    struct http_request *request;
+    struct http_answer *answer;
+    char *at;  /* where we were sent to; NULL: we are at the origin */
+    bool away; /* from the origin */
+};
 
-    memcpy(origin, home, sizeof(home));
-    for (unsigned hop = 0; rc == RAFS_OK; hop++) {
-        if (strcmp(origin, home) == 0)
-            rc = site->ask(site->user, request, call, answer, err);
-        else
-            rc = rafsi_http_do(site->http, request, call, answer, err);
-        if (rc < 0 || !is_redirect(answer->status))
+/* Ask where we are. Who once was sent away gets no credentials any more, even if he is
+ * sent back: the way there was chosen by somebody else. */
+static int ask_here(struct chase *chase, const rafs_call *call, rafs_error *err)
+{
+    const struct http_site *site = chase->site;
+
+    chase->request->once = chase->request->guarded = chase->away;
+    return chase->away
+               ? rafsi_http_do(site->http, chase->request, call, chase->answer, err)
+               : site->ask(site->user, chase->request, call, chase->answer, err);
+}
+
+/* From the origin along redirects. */
+static int follow(struct chase *chase, const char *home, const rafs_call *call,
+                  rafs_error *err)
+{
+    const struct rafsi_env *env = rafsi_http_env(chase->site->http);
+    const char *first = chase->request->url;
+    char origin[300];
+    int rc;
+
+    for (unsigned hop = 0;; hop++) {
+        rc = ask_here(chase, call, err);
+        if (rc < 0 || !is_redirect(chase->answer->status))
             break;
         if (hop == HOPS_MAX)
             rc = rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
                             "the server redirects more than %d times", HOPS_MAX);
         else
-            rc = judge_redirect(request->url, answer->location, origin, sizeof(origin),
-                                err);
+            rc = judge_redirect(chase->request->url, chase->answer->location, origin,
+                                sizeof(origin), err);
         if (rc == RAFS_OK) {
-            rafsi_free(env, at);
-            at = answer->location;
-            answer->location = NULL;
-            request->url = at;
+            rafsi_free(env, chase->at);
+            chase->at = chase->answer->location;
+            chase->answer->location = NULL;
+            chase->request->url = chase->at;
+            chase->away = chase->away || strcmp(origin, home) != 0;
         }
-        rafsi_http_drop(site->http, answer);
+        rafsi_http_drop(chase->site->http, chase->answer);
+        if (rc < 0) {
+            chase->away = false; /* asking again would lead here again */
+            break;
+        }
     }
-    request->url = first;
-    if (rc == RAFS_OK && where && at && answer->status / 100 == 2) {
-        *where = at;
-        at = NULL;
+    chase->request->url = first;
+    return rc;
+}
+
+/* May another URL from the origin help where this one led? */
+static bool is_worth_another(const struct chase *chase, int rc, unsigned *refused)
+{
+    enum http_verdict verdict = chase->request->progress->verdict;
+
+    if (!chase->away)
+        return false;
+    if (rc == RAFS_OK)
+        return chase->answer->status / 100 != 2 && chase->answer->status != 416 &&
+               ++*refused < REFUSED_MAX;
+    if (rc != RAFS_E_BACKEND || verdict == HTTP_FINAL)
+        return false;
+    return verdict == HTTP_AGAIN || ++*refused < REFUSED_MAX;
+}
+
+int rafsi_site_get(const struct http_site *site, struct http_request *request,
+                   const rafs_call *call, struct http_answer *answer, char **where,
+                   rafs_error *err)
+{
+    const struct rafsi_env *env = rafsi_http_env(site->http);
+    struct http_progress own = {0};
+    struct http_progress *progress = request->progress ? request->progress : &own;
+    rafs_call bounded = rafsi_http_bound(site->http, call);
+    struct chase chase;
+    unsigned refused = 0;
+    unsigned idle = 0;
+    char home[300];
+    int rc = rafsi_url_origin(request->url, home, sizeof(home), err);
+
+    if (rc < 0)
+        return rc;
+    request->progress = progress;
+    for (;;) {
+        uint64_t before = progress->got;
+
+        chase = (struct chase){.site = site, .request = request, .answer = answer};
+        rc = follow(&chase, home, call, err);
+        if (!is_worth_another(&chase, rc, &refused))
+            break;
+        idle = progress->got > before ? 0 : idle + 1;
+        /* err stays: it says what is wrong with that place. */
+        if (rafsi_http_pause(site->http, idle, progress->retry_ms, &bounded, NULL) < 0)
+            break;
+        if (rc == RAFS_OK)
+            rafsi_http_drop(site->http, answer);
+        rafsi_free(env, chase.at);
     }
-    rafsi_free(env, at);
+    request->progress = progress == &own ? NULL : progress;
+    request->once = request->guarded = false;
+    if (rc == RAFS_OK && where && chase.at && answer->status / 100 == 2) {
+        *where = chase.at;
+        chase.at = NULL;
+    }
+    rafsi_free(env, chase.at);
     return rc;
 }
 
@@ -139,7 +208,7 @@ static bool get_redirected(const struct site *site, struct site_blob *blob,
     if (!url)
         return false;
     direct.url = url;
-    direct.once = true;
+    direct.once = direct.guarded = true;
     good = rafsi_http_do(site->of.http, &direct, call, answer, NULL) == RAFS_OK;
     if (good && answer->status != 200 && answer->status != 206) {
         rafsi_http_drop(site->of.http, answer);
@@ -155,8 +224,9 @@ static int get_range(const struct site *site, struct site_blob *blob, uint64_t o
                      void *buf, size_t len, const rafs_call *call,
                      struct http_answer *answer, rafs_error *err)
 {
+    struct http_progress progress = {0};
     struct http_request request = {
-        .ranged = true, .offset = offset, .buf = buf, .len = len};
+        .ranged = true, .offset = offset, .buf = buf, .len = len, .progress = &progress};
     char url[HTTP_URL_MAX];
     char *where = NULL;
     int rc;

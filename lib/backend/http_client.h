@@ -62,7 +62,8 @@ uint64_t rafsi_http_debt(rafs_http *http);
 struct http_attempt {
     rafs_http *http;
     const struct http_request *request;
-    const rafs_call *call;
+    rafs_call *call;
+    uint64_t grace_ns; /* the deadline is ours, and moves so far ahead as bytes come */
     struct http_answer *answer;
     uint64_t from;  /* byte of the thing that is wanted next */
     uint64_t until; /* first byte that is not wanted; UINT64_MAX: to its end */
@@ -72,21 +73,18 @@ struct http_attempt {
     uint64_t length; /* Content-Length; UINT64_MAX: not told */
     uint64_t range_first, range_last, range_total;
     bool has_range;
-    bool encoded;       /* Content-Encoding other than identity */
-    uint64_t retry_ms;  /* Retry-After; 0: none */
-    bool begun;         /* headers were judged */
-    bool full;          /* all that was wanted came; the rest was refused */
-    const char *broken; /* what is wrong with the answer; NULL: nothing */
-    int rc;             /* what piece() or memory said */
+    bool encoded;           /* Content-Encoding other than identity */
+    bool transfer;          /* there is a Transfer-Encoding */
+    uint64_t retry_ms;      /* Retry-After in seconds; 0: none */
+    int64_t retry_at, date; /* Retry-After and Date as a time; -1: none */
+    uint64_t header_bytes;  /* of all header lines, also of 1xx answers */
+    bool begun;             /* headers were judged */
+    bool full;              /* all that was wanted came; the rest was refused */
+    bool forbidden;         /* a link-local address was refused */
+    const char *broken;     /* what is wrong with the answer; NULL: nothing */
+    int rc;                 /* what piece() or memory said */
     rafs_error error;
     uint64_t error_bytes; /* of the body of an error, thrown away */
-};
-
-enum http_verdict {
-    HTTP_DONE,  /* a whole answer */
-    HTTP_AGAIN, /* may be better next time */
-    HTTP_SOON,  /* the same, but not for ever: three times */
-    HTTP_FINAL  /* err says why */
 };
 
 /* Run it. Text for people about what went wrong is put into *err with AGAIN and SOON too.
@@ -96,5 +94,7 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
 /* http_headers.c: one header line into the attempt and its answer. */
 void rafsi_http_header(struct http_attempt *attempt, const char *line, size_t len);
 void rafsi_http_headers_reset(struct http_attempt *attempt);
+/* How long the server asks to wait, in ms; 0: it does not. */
+uint64_t rafsi_http_retry_after(const struct http_attempt *attempt);
 
 #endif

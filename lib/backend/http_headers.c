@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Header lines of an answer. They come from anybody. */
 #include <strings.h>
+#include <time.h>
 
 #include "backend/http_client.h"
 
@@ -16,7 +17,9 @@ void rafsi_http_headers_reset(struct http_attempt *attempt)
     attempt->length = UINT64_MAX;
     attempt->has_range = false;
     attempt->encoded = false;
+    attempt->transfer = false;
     attempt->retry_ms = 0;
+    attempt->retry_at = attempt->date = -1;
     attempt->broken = NULL;
     attempt->begun = false;
 }
@@ -102,14 +105,43 @@ static void keep(struct http_attempt *attempt, char **to, const char *at, size_t
     *to = text;
 }
 
-/* Seconds; a date is not worth a parser, so it counts as a second. */
+/* A time as HTTP writes it; -1 if it is none. */
+static int64_t take_date(const char *at, size_t len)
+{
+    char text[64];
+
+    if (len >= sizeof(text))
+        return -1;
+    memcpy(text, at, len);
+    text[len] = '\0';
+    return (int64_t)curl_getdate(text, NULL);
+}
+
+/* Seconds, or a time; what is neither counts as a second. */
 static void retry_after(struct http_attempt *attempt, const char *at, const char *end)
 {
-    uint64_t seconds = 1;
+    const char *from = at;
+    uint64_t seconds = 0;
+    bool number = from < end && *from >= '0' && *from <= '9';
 
-    if (!take_number(&at, end, &seconds))
-        seconds = 1;
-    attempt->retry_ms = rafsi_min(seconds, RETRY_AFTER_MAX_S) * 1000;
+    if (take_number(&at, end, &seconds) && at == end)
+        attempt->retry_ms = rafsi_min(seconds, RETRY_AFTER_MAX_S) * 1000;
+    else if (number)
+        attempt->retry_ms = (uint64_t)RETRY_AFTER_MAX_S * 1000;
+    else
+        attempt->retry_at = take_date(from, (size_t)(end - from));
+    if (!number && attempt->retry_at < 0)
+        attempt->retry_ms = 1000;
+}
+
+uint64_t rafsi_http_retry_after(const struct http_attempt *attempt)
+{
+    /* The server's own clock, if it says what it shows: ours may be wrong. */
+    int64_t now = attempt->date >= 0 ? attempt->date : (int64_t)time(NULL);
+
+    if (attempt->retry_at < 0 || attempt->retry_at <= now)
+        return attempt->retry_ms;
+    return rafsi_min((uint64_t)(attempt->retry_at - now), RETRY_AFTER_MAX_S) * 1000;
 }
 
 /* A Location relative to the URL that was asked, by RFC 3986. */
@@ -117,19 +149,43 @@ static void location(struct http_attempt *attempt, const char *at, size_t len)
 {
     char *text = NULL;
     char *whole = NULL;
+    char *user = NULL;
     CURLU *url = curl_url();
 
     if (len <= HTTP_URL_MAX)
         keep(attempt, &text, at, len);
-    rafsi_free(&attempt->http->env, attempt->answer->location);
-    attempt->answer->location = NULL;
+    if (attempt->answer->location)
+        attempt->broken = "two Location headers";
+    /* Who sends us somewhere does not choose as whom. */
     if (url && text && curl_url_set(url, CURLUPART_URL, attempt->request->url, 0) == 0 &&
         curl_url_set(url, CURLUPART_URL, text, 0) == 0 &&
-        curl_url_get(url, CURLUPART_URL, &whole, 0) == 0)
+        curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_NO_USER &&
+        curl_url_get(url, CURLUPART_URL, &whole, 0) == 0 && !attempt->answer->location)
         keep(attempt, &attempt->answer->location, whole, strlen(whole));
+    curl_free(user);
     curl_free(whole);
     curl_url_cleanup(url);
     rafsi_free(&attempt->http->env, text);
+}
+
+static void content_length(struct http_attempt *attempt, const char *at, const char *end)
+{
+    uint64_t number;
+
+    if (!take_number(&at, end, &number) || at != end)
+        attempt->broken = "a Content-Length that is none";
+    else if (attempt->length != UINT64_MAX && attempt->length != number)
+        attempt->broken = "two Content-Lengths that contradict each other";
+    else
+        attempt->length = number;
+}
+
+/* Only the cutting into chunks is allowed for: nothing else was asked for. */
+static void transfer_encoding(struct http_attempt *attempt, const char *at, size_t len)
+{
+    attempt->transfer = true;
+    if (!(len == 7 && strncasecmp(at, "chunked", 7) == 0))
+        attempt->broken = "a Transfer-Encoding that was not asked for";
 }
 
 static bool named(const char *line, size_t name_len, const char *name)
@@ -143,9 +199,9 @@ void rafsi_http_header(struct http_attempt *attempt, const char *line, size_t le
     const char *end = line + len;
     const char *at = memchr(line, ':', len);
     size_t name_len;
-    uint64_t number;
 
-    if (!at)
+    /* What comes behind the body has no say. */
+    if (!at || attempt->begun)
         return;
     name_len = (size_t)(at++ - line);
     while (at < end && (*at == ' ' || *at == '\t'))
@@ -156,12 +212,15 @@ void rafsi_http_header(struct http_attempt *attempt, const char *line, size_t le
     if (named(line, name_len, "content-range")) {
         content_range(attempt, at, end);
     } else if (named(line, name_len, "content-length")) {
-        if (take_number(&at, end, &number) && at == end)
-            attempt->length = number;
+        content_length(attempt, at, end);
+    } else if (named(line, name_len, "transfer-encoding")) {
+        transfer_encoding(attempt, at, len);
     } else if (named(line, name_len, "content-encoding")) {
         attempt->encoded = len > 0 && !(len == 8 && strncasecmp(at, "identity", 8) == 0);
     } else if (named(line, name_len, "retry-after")) {
         retry_after(attempt, at, end);
+    } else if (named(line, name_len, "date")) {
+        attempt->date = take_date(at, len);
     } else if (named(line, name_len, "location")) {
         location(attempt, at, len);
     } else if (named(line, name_len, "www-authenticate")) {
