@@ -2,11 +2,13 @@
 /* What a challenge asks for: a user and password, or a token from the server it names. */
 #include <errno.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "oci/registry_parts.h"
 
 enum {
     TOKEN_BODY_MAX = OCI_TOKEN_MAX,
+    FORM_MAX = HTTP_URL_MAX + 3 * RAFS_SECRET_MAX, /* each byte may become three */
     SECRET_TRIES = 2 /* the callback is asked again after a refusal */
 };
 
@@ -23,8 +25,14 @@ static int bearer_line(const struct rafsi_env *env, const char *token, char **ou
 {
     static const char prefix[] = "Authorization: Bearer ";
     size_t room = sizeof(prefix) + strlen(token);
-    char *line = rafsi_alloc(env, room);
+    char *line;
 
+    /* It could end the line, and say more in the next. */
+    for (const char *at = token; *at; at++)
+        if ((unsigned char)*at <= 0x20 || (unsigned char)*at >= 0x7f)
+            return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, "credentials",
+                              "the bearer token has characters that none has");
+    line = rafsi_alloc(env, room);
     if (!line)
         return rafsi_fail_nomem(err, room);
     snprintf(line, room, "%s%s", prefix, token);
@@ -49,18 +57,19 @@ static int ask_token(struct oci_registry *registry, const struct oci_challenge *
                      struct http_answer *answer, uint8_t *body, rafs_error *err)
 {
     char scope[600];
-    char *text = rafsi_alloc(&registry->env, HTTP_URL_MAX + 16384 * 3);
+    char *text = rafsi_alloc_zero(&registry->env, FORM_MAX);
     char *basic = NULL;
-    struct http_request request = {.buf = body, .len = TOKEN_BODY_MAX - 1};
+    struct http_request request = {
+        .buf = body, .len = TOKEN_BODY_MAX - 1, .guarded = true};
     bool post = credential->kind == RAFS_CREDENTIAL_IDENTITY_TOKEN;
     int rc;
 
     if (!text)
-        return rafsi_fail_nomem(err, HTTP_URL_MAX);
+        return rafsi_fail_nomem(err, FORM_MAX);
     snprintf(scope, sizeof(scope), "repository:%s:pull", registry->repo);
     if (post) {
-        rc = rafsi_oci_token_form(challenge, scope, credential->secret, text,
-                                  HTTP_URL_MAX + 16384 * 3, err);
+        rc = rafsi_oci_token_form(challenge, scope, credential->secret, text, FORM_MAX,
+                                  err);
         request.method = "POST";
         request.url = challenge->realm;
         request.body = text;
@@ -79,7 +88,7 @@ static int ask_token(struct oci_registry *registry, const struct oci_challenge *
     if (rc == RAFS_OK)
         rc = rafsi_http_do(registry->http, &request, call, answer, err);
     rafsi_wipe_free(&registry->env, basic);
-    explicit_bzero(text, HTTP_URL_MAX);
+    explicit_bzero(text, FORM_MAX);
     rafsi_free(&registry->env, text);
     return rc;
 }
@@ -90,6 +99,17 @@ static int refused(const struct oci_registry *registry, bool had_some, rafs_erro
                          had_some ? "%s refuses the credentials"
                                   : "%s wants credentials, and none are known",
                          registry->name);
+}
+
+/* Passwords do not travel in the open to whomever an answer names: without https only to
+ * this machine, or where the user said that http will do. */
+static bool may_ask(const struct oci_registry *registry, const char *realm)
+{
+    const char *host = strstr(realm, "://");
+
+    if (strncasecmp(realm, "https:", 6) == 0 || registry->plain_asked)
+        return true;
+    return registry->plain && host && rafsi_is_loopback(host + 3);
 }
 
 /* A token for a Bearer challenge. *renew_ns: when it should be replaced. */
@@ -106,9 +126,7 @@ static int bearer(struct oci_registry *registry, const struct oci_challenge *cha
 
     if (credential->kind == RAFS_CREDENTIAL_BEARER)
         return bearer_line(&registry->env, credential->secret, &out->authorization, err);
-    /* Passwords are not shown to whoever an http registry's answer names, and an https
-     * registry has no reason to send us to http. */
-    if (!registry->plain && strncmp(challenge->realm, "https://", 8) != 0)
+    if (!may_ask(registry, challenge->realm))
         return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
                           "%s names a token server without https, which is refused",
                           registry->name);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/registry_parts.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <strings.h>
 #include <time.h>
 
 enum { ASK_TRIES = 3 }; /* without a token, with one, with a newer one */
@@ -47,10 +49,26 @@ void rafsi_registry_disown(struct oci_registry *registry)
     registry->credentials.release = NULL;
 }
 
-static bool is_loopback(const char *host)
+bool rafsi_is_loopback(const char *host)
 {
-    return strcmp(host, "localhost") == 0 || strncmp(host, "localhost:", 10) == 0 ||
-           strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0;
+    size_t len = strcspn(host, host[0] == '[' ? "/?#" : ":/?#");
+    struct in_addr v4;
+    char text[64];
+    uint8_t first;
+
+    if (len >= sizeof(text))
+        return false;
+    memcpy(text, host, len);
+    text[len] = '\0';
+    if (strcasecmp(text, "localhost") == 0)
+        return true;
+    if (text[0] == '[') /* with its port, if any */
+        return strncmp(text, "[::1]", 5) == 0 && (text[5] == '\0' || text[5] == ':');
+    /* "127." alone would do for a name as well. */
+    if (inet_pton(AF_INET, text, &v4) != 1)
+        return false;
+    memcpy(&first, &v4, 1);
+    return first == 127;
 }
 
 static int make_locks(struct oci_registry *registry, rafs_error *err)
@@ -94,8 +112,8 @@ int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
     snprintf(registry->repo, sizeof(registry->repo), "%s", reference->repo);
     snprintf(registry->name, sizeof(registry->name), "%s/%s", reference->host,
              reference->repo);
-    registry->plain =
-        (options->flags & RAFS_REGISTRY_PLAIN_HTTP) || is_loopback(registry->host);
+    registry->plain_asked = (options->flags & RAFS_REGISTRY_PLAIN_HTTP) != 0;
+    registry->plain = registry->plain_asked || rafsi_is_loopback(registry->host);
     *out = registry;
     return RAFS_OK;
 }
@@ -113,25 +131,48 @@ static void wait_slice(struct oci_registry *registry)
     pthread_cond_timedwait(&registry->renewed, &registry->lock, &until);
 }
 
-/* Wait until nobody renews, or take that upon us (*ours). */
+/* Wait until nobody renews, or take that upon us (*ours). If the one that we waited for
+ * failed, so did we: a server that refuses is not asked once for each thread. */
 static int enter(struct oci_registry *registry, uint64_t seen, const rafs_call *call,
                  bool *ours, rafs_error *err)
 {
-    int rc = RAFS_OK;
+    rafs_error failure;
+    uint64_t failures = 0;
+    bool waited = false;
     bool newer = false;
+    bool failed = false;
+    int rc = RAFS_OK;
 
     *ours = false;
-    while (rc == RAFS_OK && !*ours && !newer) {
+    while (rc == RAFS_OK && !*ours && !newer && !failed) {
         pthread_mutex_lock(&registry->lock);
         newer = registry->pass.generation != seen;
-        if (!newer && !registry->renewing)
-            *ours = registry->renewing = true;
-        else if (!newer)
+        failed = !newer && waited && registry->failures != failures;
+        failure = registry->failure;
+        failures = registry->failures;
+        waited = !newer && registry->renewing;
+        if (waited)
             wait_slice(registry);
+        else if (!newer && !failed)
+            *ours = registry->renewing = true;
         pthread_mutex_unlock(&registry->lock);
         rc = rafsi_call_check(&registry->env, call, RAFS_STAGE_FETCH, err);
     }
-    return *ours ? RAFS_OK : rc;
+    if (*ours || rc < 0 || newer)
+        return *ours ? RAFS_OK : rc;
+    if (err)
+        *err = failure;
+    return failure.code;
+}
+
+/* Why nobody will get in, for those who wait. What one thread's own deadline or token
+ * ended says nothing about the others. */
+static void note_failure(struct oci_registry *registry, int rc, const rafs_error *why)
+{
+    if (rc == RAFS_E_CANCELLED || rc == RAFS_E_TIMEOUT || rc == RAFS_E_NOMEM)
+        return;
+    registry->failures++;
+    registry->failure = *why;
 }
 
 /* Get a newer pass than the one of generation `seen`, unless another thread has. */
@@ -160,6 +201,11 @@ static int renew(struct oci_registry *registry, uint64_t seen, const char *chall
         registry->pass = fresh;
         registry->challenge = copy;
         copy = text;
+    } else {
+        note_failure(registry, rc, &local);
+        /* It was to be replaced early: now its end is waited for. */
+        if (registry->pass.generation == seen)
+            registry->pass.renew_ns = 0;
     }
     pthread_cond_broadcast(&registry->renewed);
     pthread_mutex_unlock(&registry->lock);
@@ -168,6 +214,21 @@ static int renew(struct oci_registry *registry, uint64_t seen, const char *chall
     if (rc < 0 && err)
         *err = local;
     return rc;
+}
+
+/* The challenge that a refusal came with or, if it came with none, the last one. NULL:
+ * there was none, or no memory. */
+static char *challenge_of(struct oci_registry *registry, const struct http_answer *answer)
+{
+    char *copy = NULL;
+
+    if (answer->authenticate)
+        return rafsi_strdup(&registry->env, answer->authenticate);
+    pthread_mutex_lock(&registry->lock);
+    if (registry->challenge)
+        copy = rafsi_strdup(&registry->env, registry->challenge);
+    pthread_mutex_unlock(&registry->lock);
+    return copy;
 }
 
 /* A copy of the header line that lets us in; says whether it is about to end. */
@@ -201,7 +262,7 @@ static int registry_ask(void *user, struct http_request *request, const rafs_cal
 
     for (unsigned i = 0; i < ASK_TRIES; i++) {
         uint64_t generation;
-        char *line, *ending;
+        char *line, *ending, *challenge;
         bool was_in;
 
         rc = current(registry, &line, &generation, &ending, err);
@@ -222,11 +283,14 @@ static int registry_ask(void *user, struct http_request *request, const rafs_cal
         was_in = line != NULL;
         rafsi_wipe_free(&registry->env, line);
         if (rc < 0 || (answer->status != 401 && !(answer->status == 403 && was_in)) ||
-            !answer->authenticate || i + 1 == ASK_TRIES)
+            i + 1 == ASK_TRIES)
+            return rc;
+        challenge = challenge_of(registry, answer);
+        if (!challenge)
             return rc;
         /* Refused though we had a pass: the credentials may have changed. */
-        rc =
-            renew(registry, generation, answer->authenticate, was_in && i > 0, call, err);
+        rc = renew(registry, generation, challenge, was_in && i > 0, call, err);
+        rafsi_free(&registry->env, challenge);
         rafsi_http_drop(registry->http, answer);
         if (rc < 0)
             return rc;

@@ -21,6 +21,7 @@ struct oci_registry {
     atomic_uint users;
     rafs_http *http;
     bool plain;
+    bool plain_asked; /* by a flag, not because the host is this machine */
     char name[520];
     char host[256];
     char repo[256];
@@ -30,11 +31,16 @@ struct oci_registry {
     bool lock_ready, cond_ready;
     bool renewing;
     struct pass pass;
-    char *challenge; /* the last one seen, for renewals before the end */
+    char *challenge;   /* the last one seen, for renewals before the end */
+    uint64_t failures; /* to renew it, and how the last of them went */
+    rafs_error failure;
 };
 
 /* Free a text after its bytes were overwritten; NULL is fine. */
 void rafsi_wipe_free(const struct rafsi_env *env, char *secret);
+
+/* Is this host, with or without a port, the machine itself? */
+bool rafsi_is_loopback(const char *host);
 
 /* pass.c: answer a challenge. `first` is 1 if the credentials were refused before. */
 int rafsi_pass_make(struct oci_registry *registry, const char *challenge_text,
