@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One attempt at a request: set libcurl up, run it, judge what came. */
+/* One attempt at a request: run it, judge what came. */
 #include <errno.h>
 #include <poll.h>
 
-#include "backend/http_address.h"
 #include "backend/http_client.h"
 
 enum {
@@ -11,13 +10,7 @@ enum {
     HEADERS_BYTES_MAX = 131072, /* of an answer, with all that came before it */
     ERROR_BODY_MAX = 65536, /* of an answer that is no success, before it is cut off */
     LINGER_MS = 50,         /* for the end of a body whose rest does not matter, */
-    LINGER_TURNS = 4,       /* so many times at most */
-    SLOW_BYTES_PER_S = 512
-};
-
-struct pump {
-    struct http_attempt *attempt;
-    CURL *easy;
+    LINGER_TURNS = 4        /* so many times at most */
 };
 
 /* Is this the answer to what was asked? Says what is wrong, or NULL. */
@@ -70,6 +63,11 @@ static int begin(struct http_attempt *attempt, CURL *easy)
     attempt->broken = judge_headers(attempt, (int)status);
     return attempt->broken ? -1 : 0;
 }
+
+struct pump {
+    struct http_attempt *attempt;
+    CURL *easy;
+};
 
 static size_t on_header(char *line, size_t size, size_t count, void *user)
 {
@@ -167,155 +165,6 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user)
          (attempt->answer->range_ignored && attempt->at < attempt->answer->total)))
         return 0;
     return len;
-}
-
-static void set_security(CURL *easy, const rafs_http *http)
-{
-    if (http->texts[HTTP_CA_FILE])
-        curl_easy_setopt(easy, CURLOPT_CAINFO, http->texts[HTTP_CA_FILE]);
-    if (http->texts[HTTP_CA_DIR])
-        curl_easy_setopt(easy, CURLOPT_CAPATH, http->texts[HTTP_CA_DIR]);
-    if (http->texts[HTTP_CLIENT_CERT])
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, http->texts[HTTP_CLIENT_CERT]);
-    if (http->texts[HTTP_CLIENT_CERT])
-        curl_easy_setopt(easy, CURLOPT_SSLKEY,
-                         http->texts[HTTP_CLIENT_KEY] ? http->texts[HTTP_CLIENT_KEY]
-                                                      : http->texts[HTTP_CLIENT_CERT]);
-    if (http->options.flags & RAFS_HTTP_INSECURE) {
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-    /* Said here, so that no configuration of OpenSSL's allows for less. */
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-}
-
-/* A proxy that is itself reached by TLS is believed as the servers are. */
-static void set_proxy_security(CURL *easy, const rafs_http *http)
-{
-    if (http->texts[HTTP_CA_FILE])
-        curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, http->texts[HTTP_CA_FILE]);
-    if (http->texts[HTTP_CA_DIR])
-        curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, http->texts[HTTP_CA_DIR]);
-    if (http->options.flags & RAFS_HTTP_INSECURE) {
-        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
-    }
-}
-
-/* An empty text, not NULL: with NULL libcurl looks into the environment. */
-static void set_proxy(CURL *easy, const rafs_http *http, const char *url)
-{
-    bool tls = strncmp(url, "https:", 6) == 0;
-    const char *proxy = http->texts[tls ? HTTPS_PROXY : HTTP_PROXY];
-    const char *direct = http->texts[HTTP_NO_PROXY];
-
-    curl_easy_setopt(easy, CURLOPT_PROXY, proxy ? proxy : "");
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, direct ? direct : "");
-    set_proxy_security(easy, http);
-    if (tls)
-        curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-}
-
-static bool append(struct curl_slist **list, const char *line)
-{
-    struct curl_slist *more = curl_slist_append(*list, line);
-
-    if (more)
-        *list = more;
-    return more != NULL;
-}
-
-static struct curl_slist *make_headers(const struct http_attempt *attempt)
-{
-    const struct http_request *request = attempt->request;
-    struct curl_slist *list = NULL;
-    bool good = append(&list, "Expect:");
-    char range[80];
-
-    for (size_t i = 0; i < attempt->http->header_count && good; i++)
-        good = append(&list, attempt->http->headers[i]);
-    for (size_t i = 0; i < request->header_count && good; i++)
-        good = append(&list, request->headers[i]);
-    if (good && attempt->ask_range) {
-        if (attempt->until == UINT64_MAX || !request->ranged)
-            snprintf(range, sizeof(range), "Range: bytes=%llu-",
-                     (unsigned long long)attempt->from);
-        else
-            snprintf(range, sizeof(range), "Range: bytes=%llu-%llu",
-                     (unsigned long long)attempt->from,
-                     (unsigned long long)attempt->until - 1);
-        good = append(&list, range);
-    }
-    if (good)
-        return list;
-    curl_slist_free_all(list);
-    return NULL;
-}
-
-/* A socket for an address that a name led to, unless a server may not lead us there. */
-static curl_socket_t on_socket(void *user, curlsocktype purpose,
-                               struct curl_sockaddr *address)
-{
-    struct http_attempt *attempt = user;
-
-    (void)purpose;
-    if (attempt->request->guarded && rafsi_address_link_local(&address->addr)) {
-        attempt->forbidden = true;
-        return CURL_SOCKET_BAD;
-    }
-    /* No program that is started meanwhile inherits it. */
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-static void set_request(CURL *easy, struct pump *pump, struct curl_slist *headers,
-                        char *text)
-{
-    const struct http_attempt *attempt = pump->attempt;
-    const struct http_request *request = attempt->request;
-    const rafs_http *http = attempt->http;
-    const char *method = request->method ? request->method : "GET";
-
-    curl_easy_reset(easy);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-#if LIBCURL_VERSION_NUM >= 0x075700
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* wait for no resolver thread */
-#endif
-    curl_easy_setopt(easy, CURLOPT_URL, request->url);
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
-#endif
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, text);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, http->texts[HTTP_USER_AGENT]);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                     (long)http->options.connect_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW_BYTES_PER_S);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-                     (long)(http->options.stall_timeout_ms + 999) / 1000);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 262144L);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, pump);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, pump->attempt);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, pump);
-    set_security(easy, http);
-    set_proxy(easy, http, request->url);
-    if (strcmp(method, "HEAD") == 0) {
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-    } else if (request->body) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                         (curl_off_t)request->body_len);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-    } else if (strcmp(method, "GET") != 0) {
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-    }
 }
 
 /* Wait for the network, the tokens, or a moment. */
@@ -498,13 +347,17 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
         rc = rafsi_http_take(attempt->http, origin, attempt->call, &slot, err);
     if (rc < 0)
         return HTTP_FINAL;
-    headers = make_headers(attempt);
+    headers = rafsi_http_lines(attempt);
     if (!headers) {
         rafsi_fail_nomem(err, 0);
         goto out;
     }
     pump.easy = slot->easy;
-    set_request(slot->easy, &pump, headers, text);
+    rafsi_http_set(slot->easy, attempt, headers, text);
+    curl_easy_setopt(slot->easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(slot->easy, CURLOPT_HEADERDATA, &pump);
+    curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, &pump);
     added = curl_multi_add_handle(slot->multi, slot->easy) == CURLM_OK;
     rc = added ? run(attempt, slot, &code, err) : rafsi_fail_nomem(err, 0);
     if (rc < 0)

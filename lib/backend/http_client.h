@@ -91,6 +91,12 @@ struct http_attempt {
  */
 enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *err);
 
+/* http_setup.c: the header lines, NULL without memory; and all else but who takes the
+ * answer. text has room for an error of libcurl's. */
+struct curl_slist *rafsi_http_lines(const struct http_attempt *attempt);
+void rafsi_http_set(CURL *easy, struct http_attempt *attempt, struct curl_slist *headers,
+                    char *text);
+
 /* http_headers.c: one header line into the attempt and its answer. */
 void rafsi_http_header(struct http_attempt *attempt, const char *line, size_t len);
 void rafsi_http_headers_reset(struct http_attempt *attempt);
