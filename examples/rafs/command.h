@@ -55,6 +55,7 @@ enum {
     OPT_CLIENT_CERT,
     OPT_CLIENT_KEY,
     OPT_PLATFORM,
+    OPT_REFERRERS,
     OPT_HELP,
     OPT_OWN = 512
 };
@@ -71,6 +72,7 @@ enum {
     { "client-cert", required_argument, NULL, OPT_CLIENT_CERT },\
     { "client-key", required_argument, NULL, OPT_CLIENT_KEY },  \
     { "platform", required_argument, NULL, OPT_PLATFORM },      \
+    { "referrers", no_argument, NULL, OPT_REFERRERS },          \
     { "help", no_argument, NULL, OPT_HELP }
 /* clang-format on */
 
@@ -92,6 +94,7 @@ struct command {
     const char *client_cert;
     const char *client_key;
     const char *platform; /* OS/ARCHITECTURE */
+    bool referrers;       /* an ordinary image may have a RAFS form attached */
     rafs_http *http;      /* NULL: IMAGE is a file */
     rafs_image *image;
     rafs_backend *backends[RAFS_SOURCES_MAX];

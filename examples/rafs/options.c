@@ -51,6 +51,9 @@ static void print_help(const struct command *c)
         "  --cache-dir DIR      keep chunks there for the next run; DIR is made, for you "
         "alone\n"
         "  --platform OS/ARCH   which image of an index; default: this machine's\n"
+        "  --referrers          where IMAGE is an ordinary one, take a RAFS form "
+        "attached "
+        "to it\n"
         "  --plain-http         http instead of https (always for this machine itself)\n"
         "  --ca-file FILE       PEM file of certificates to believe, instead of the "
         "system's\n"
@@ -108,6 +111,9 @@ static int common_option(struct command *c, int opt)
         return 0;
     case OPT_PLATFORM:
         c->platform = optarg;
+        return 0;
+    case OPT_REFERRERS:
+        c->referrers = true;
         return 0;
     case OPT_TIMEOUT:
         if (!set_timeout(c, optarg)) {

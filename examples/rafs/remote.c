@@ -94,7 +94,8 @@ static bool open_registry(struct command *c, const char *image,
     files.get = ask_files;
     registry.credentials = &files;
     registry.platform = c->platform;
-    registry.flags = c->plain_http ? RAFS_REGISTRY_PLAIN_HTTP : 0;
+    registry.flags = (c->plain_http ? RAFS_REGISTRY_PLAIN_HTTP : 0u) |
+                     (c->referrers ? RAFS_REGISTRY_REFERRERS : 0u);
     if (rafs_image_open_registry(c->http, image, &registry, options, &c->image,
                                  command_call(c), &err) == RAFS_OK)
         return true;

@@ -122,7 +122,11 @@ def start_registry(folder, extra=""):
     return child, f"127.0.0.1:{port}"
 
 
-def push(host, repo, tag, blobs, manifest):
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+def push(host, repo, tag, blobs, manifest, media_type=MANIFEST):
     link = http.client.HTTPConnection(host)
 
     def ask(method, path, body, headers):
@@ -139,7 +143,7 @@ def push(host, repo, tag, blobs, manifest):
                      {"Content-Type": "application/octet-stream"})
         assert answer.status == 201, answer.status
     answer = ask("PUT", f"/v2/{repo}/manifests/{tag}", manifest,
-                 {"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
+                 {"Content-Type": media_type})
     assert answer.status == 201, answer.status
     link.close()
 
@@ -150,6 +154,38 @@ def auth_file(folder, name, host, password):
     with open(path, "w", encoding="utf-8") as f:
         json.dump({"auths": {host: {"auth": word}}}, f)
     return {"REGISTRY_AUTH_FILE": path}
+
+
+def attached(host):
+    """A RAFS form that hangs on an ordinary image, by the tag that stands for the list."""
+    layer, config = gzip.compress(b"\0" * 1024, mtime=0), b"{}"
+    plain = json.dumps({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
+                   "digest": sha(config), "size": len(config)},
+        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+                    "digest": sha(layer), "size": len(layer)}]}).encode()
+    push(host, "lib/plain", "v1", {sha(layer): layer, sha(config): config}, plain)
+    image = f"docker://{host}/lib/plain@{sha(plain)}"
+    run = rafs("ls", "--referrers", image)
+    report.check("an ordinary image with nothing attached is 4", run.returncode == 4, shown(run))
+    forms = []
+    for kind, subject in (("v5-zstd", sha(b"another image")), ("v6-zstd", sha(plain))):
+        blobs, manifest, _ = make_image(kind)
+        manifest = json.loads(manifest)
+        manifest["subject"] = {"mediaType": MANIFEST, "digest": subject, "size": len(plain)}
+        manifest = json.dumps(manifest).encode()
+        push(host, "lib/plain", kind, blobs, manifest)
+        forms.append({"mediaType": MANIFEST, "digest": sha(manifest), "size": len(manifest)})
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": forms}).encode()
+    push(host, "lib/plain", sha(plain).replace(":", "-"), {}, index, INDEX)
+    same("the form whose subject is the image", "v6-zstd", image, options=["--referrers"])
+    info = rafs("info", "--referrers", image)
+    report.check("what was attached is not pinned by the image's digest",
+                 info.returncode == 0 and b"matches the expected digest" not in info.stdout,
+                 shown(info))
+    run = rafs("ls", image)
+    report.check("and is not taken unless asked for", run.returncode == 4, shown(run))
 
 
 def real_registry(folder):
@@ -167,6 +203,7 @@ def real_registry(folder):
             info = rafs("info", image)
             report.check(f"{kind} by digest is pinned",
                          b"matches the expected digest" in info.stdout, shown(info))
+        attached(host)
         run = rafs("ls", f"docker://{host}/lib/app:none")
         report.check("an unknown tag is 3", run.returncode == 3 and b"404" in run.stderr,
                      shown(run))

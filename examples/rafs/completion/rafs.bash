@@ -5,7 +5,7 @@ _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local commands='cat check chunks extract find help info ls readlink stat tar'
-    local common='--blob-dir --expect-digest --timeout --cache-dir --platform --plain-http --ca-file
+    local common='--blob-dir --expect-digest --timeout --cache-dir --platform --referrers --plain-http --ca-file
         --client-cert --client-key --insecure --help'
     local options
 
