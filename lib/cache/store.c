@@ -66,6 +66,14 @@ static int disk_begin(struct rafsi_store_blob *blob, const struct rafsi_disk_chu
     return rc;
 }
 
+static bool disk_attempt(struct rafsi_store_blob *blob,
+                         const struct rafsi_disk_chunk *chunk,
+                         struct rafsi_store_flight **out)
+{
+    *out = (struct rafsi_store_flight *)rafsi_disk_try(disk_blob(blob), chunk);
+    return *out != NULL;
+}
+
 static void disk_end(struct rafsi_store_blob *blob, struct rafsi_store_flight *flight)
 {
     (void)blob;
@@ -90,8 +98,8 @@ static void disk_doc_put(rafs_cache *cache, const char *kind,
 }
 
 static const struct rafsi_store disk_store = {
-    disk_open, disk_close, disk_has, disk_get,     disk_bad,
-    disk_put,  disk_begin, disk_end, disk_doc_get, disk_doc_put,
+    disk_open,  disk_close,   disk_has, disk_get,     disk_bad,     disk_put,
+    disk_begin, disk_attempt, disk_end, disk_doc_get, disk_doc_put,
 };
 
 const struct rafsi_store *rafsi_store_of(const rafs_cache *cache)

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <signal.h>
-
 #include "read/ahead.h"
 
 /*
  * Read ahead of a reader who goes through a file from start to end. Who reads notes where
  * he is in a small table, one slot for a file; no lock but the slot's, and nobody waits
- * for that either. A few threads, made when first needed, fetch what will be wanted soon.
+ * for that either. The crew of the image fetches what will be wanted soon.
  */
 
 enum {
@@ -38,87 +36,76 @@ struct job {
 
 struct ahead {
     struct rafsi_reader *reader;
-    uint64_t most; /* bytes of a file ahead of its reader */
-    bool strict;   /* only what the read itself will want */
-    rafs_cancel *cancel;
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t posted;
+    struct rafsi_crew *crew;
+    struct rafsi_task task; /* whose steps take one job each */
+    uint64_t most;          /* bytes of a file ahead of its reader */
+    bool strict;            /* only what the read itself will want */
+    pthread_mutex_t lock;   /* guards the jobs */
     struct job jobs[JOBS_MAX];
     size_t first, count;
-    size_t idle;
-    bool ending;
-    pthread_t threads[AHEAD_THREADS];
-    size_t started;
     struct stream streams[SLOTS];
 };
 
-static void run(struct ahead *ahead, const struct job *job)
+static struct job *job_at(struct ahead *ahead, size_t i)
+{
+    return &ahead->jobs[(ahead->first + i) % JOBS_MAX];
+}
+
+/* After a failure: more of the same would only burden the source, and whoever reads will
+ * learn why. Other files may lie elsewhere. */
+static void forget_file(struct ahead *ahead, uint64_t ino)
+{
+    size_t kept = 0;
+
+    pthread_mutex_lock(&ahead->lock);
+    for (size_t i = 0; i < ahead->count; i++)
+        if (job_at(ahead, i)->file.attr.ino != ino)
+            *job_at(ahead, kept++) = *job_at(ahead, i);
+    ahead->count = kept;
+    pthread_mutex_unlock(&ahead->lock);
+}
+
+static void run(struct ahead *ahead, const struct job *job, const rafs_call *call)
 {
     struct rafsi_reader *reader = ahead->reader;
     struct wish wish = {.file = &job->file, .until = job->end, .cause = RAFS_CAUSE_AHEAD};
-    rafs_call call = RAFS_CALL_INIT;
     uint64_t offset = job->offset;
     int rc = RAFS_OK;
 
-    call.cancel = ahead->cancel;
-    call.deadline_ns = rafsi_now_ns(&reader->env) + job_ns;
     while (rc == RAFS_OK && offset < job->end) {
         struct rafsi_chunk chunk;
 
-        rc = rafsi_call_check(&reader->env, &call, RAFS_STAGE_FETCH, NULL);
+        rc = rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL);
         if (rc == RAFS_OK)
             rc = rafsi_tree_chunk(reader->tree, &job->file, offset, &chunk, NULL);
         if (rc == RAFS_OK && !chunk.hole)
-            rc = rafsi_fetch_ahead(reader, &chunk, &wish, &call, NULL);
+            rc = rafsi_fetch_ahead(reader, &chunk, &wish, call, NULL);
         if (rc == RAFS_OK)
             offset = chunk.file_offset + chunk.length;
     }
-    if (rc < 0) {
-        /* Whoever reads will learn why. More of the same would only burden the source. */
-        pthread_mutex_lock(&ahead->lock);
-        ahead->count = 0;
-        pthread_mutex_unlock(&ahead->lock);
-    }
+    if (rc < 0)
+        forget_file(ahead, job->file.attr.ino);
 }
 
-static void *work(void *user)
+static void step(void *user, const rafs_call *call)
 {
     struct ahead *ahead = user;
     struct job job;
+    bool some;
 
     pthread_mutex_lock(&ahead->lock);
-    while (!ahead->ending) {
-        if (ahead->count == 0) {
-            ahead->idle++;
-            pthread_cond_wait(&ahead->posted, &ahead->lock);
-            ahead->idle--;
-            continue;
-        }
-        job = ahead->jobs[ahead->first];
+    some = ahead->count > 0;
+    if (some) {
+        job = *job_at(ahead, 0);
         ahead->first = (ahead->first + 1) % JOBS_MAX;
         ahead->count--;
-        pthread_mutex_unlock(&ahead->lock);
-        run(ahead, &job);
-        pthread_mutex_lock(&ahead->lock);
     }
     pthread_mutex_unlock(&ahead->lock);
-    return NULL;
+    if (some)
+        run(ahead, &job, call);
 }
 
-int rafsi_thread_start(pthread_t *thread, void *(*start)(void *), void *user)
-{
-    sigset_t all, before;
-    int bad;
-
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
-        return RAFS_E_NOMEM;
-    bad = pthread_create(thread, NULL, start, user);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return bad ? RAFS_E_NOMEM : RAFS_OK;
-}
-
-/* Give a job to the threads; false if they have too many. */
+/* Give a job to the crew; false if it has too many, or no thread. */
 static bool post(struct ahead *ahead, const struct rafsi_node *file, uint64_t offset,
                  uint64_t end)
 {
@@ -127,16 +114,12 @@ static bool post(struct ahead *ahead, const struct rafsi_node *file, uint64_t of
     pthread_mutex_lock(&ahead->lock);
     room = ahead->count < JOBS_MAX;
     if (room) {
-        ahead->jobs[(ahead->first + ahead->count) % JOBS_MAX] =
-            (struct job){*file, offset, end};
+        *job_at(ahead, ahead->count) = (struct job){*file, offset, end};
         ahead->count++;
-        if (ahead->idle < ahead->count && ahead->started < AHEAD_THREADS &&
-            rafsi_thread_start(&ahead->threads[ahead->started], work, ahead) == RAFS_OK)
-            ahead->started++;
-        pthread_cond_signal(&ahead->posted);
     }
     pthread_mutex_unlock(&ahead->lock);
-    return room;
+    /* A step that finds no job is harmless; a job without a step waits for the next. */
+    return room && rafsi_crew_post(ahead->crew, &ahead->task, 1) == RAFS_OK;
 }
 
 static bool goes_on(const struct stream *stream, uint64_t ino, uint64_t offset)
@@ -240,25 +223,20 @@ int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err)
     ahead->reader = reader;
     ahead->most = most;
     ahead->strict = reader->tree->limits.merge_bytes == 1;
+    ahead->task = (struct rafsi_task){.step = step,
+                                      .user = ahead,
+                                      .step_ns = job_ns,
+                                      .priority = CREW_AHEAD,
+                                      .width = AHEAD_THREADS};
     for (size_t i = 0; i < SLOTS; i++)
         atomic_flag_clear(&ahead->streams[i].busy);
-    rc = rafs_cancel_new(&ahead->cancel, err);
-    if (rc < 0)
-        goto fail;
-    if (pthread_mutex_init(&ahead->lock, NULL) != 0) {
+    rc = rafsi_reader_crew(reader, &ahead->crew, err);
+    if (rc == RAFS_OK && pthread_mutex_init(&ahead->lock, NULL) != 0)
         rc = rafsi_fail_nomem(err, sizeof(ahead->lock));
-        goto fail;
-    }
-    if (pthread_cond_init(&ahead->posted, NULL) != 0) {
-        pthread_mutex_destroy(&ahead->lock);
-        rc = rafsi_fail_nomem(err, sizeof(ahead->posted));
-        goto fail;
-    }
-    reader->ahead = ahead;
-    return RAFS_OK;
-fail:
-    rafs_cancel_free(ahead->cancel);
-    rafsi_free(&reader->env, ahead);
+    if (rc < 0)
+        rafsi_free(&reader->env, ahead);
+    else
+        reader->ahead = ahead;
     return rc;
 }
 
@@ -268,16 +246,7 @@ void rafsi_ahead_free(struct rafsi_reader *reader)
 
     if (!ahead)
         return;
-    pthread_mutex_lock(&ahead->lock);
-    ahead->ending = true;
-    pthread_cond_broadcast(&ahead->posted);
-    pthread_mutex_unlock(&ahead->lock);
-    rafs_cancel_fire(ahead->cancel);
-    for (size_t i = 0; i < ahead->started; i++)
-        pthread_join(ahead->threads[i], NULL);
-    pthread_cond_destroy(&ahead->posted);
     pthread_mutex_destroy(&ahead->lock);
-    rafs_cancel_free(ahead->cancel);
     rafsi_free(&reader->env, ahead);
     reader->ahead = NULL;
 }

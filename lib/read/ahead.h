@@ -4,21 +4,18 @@
 
 #include "read/reader.h"
 
-/* Threads that fetch what will be wanted soon. reader->ahead stays NULL where nothing is
- * to be read ahead: no source is remote, or the limits say so. */
+/* Fetches what will be wanted soon, in the threads of the crew. reader->ahead stays NULL
+ * where nothing is to be read ahead: no source is remote, or the limits say so. */
 
 enum { AHEAD_THREADS = 4 };
 
 int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err);
-/* Ends and joins the threads. */
+/* After the crew, whose threads use it. */
 void rafsi_ahead_free(struct rafsi_reader *reader);
 
 /* Somebody is about to read the chunk at offset, and will read up to until. Never waits.
  */
 void rafsi_ahead_note(struct rafsi_reader *reader, const struct rafsi_node *file,
                       uint64_t offset, uint64_t until);
-
-/* A thread that takes no signal of the program's. */
-int rafsi_thread_start(pthread_t *thread, void *(*start)(void *), void *user);
 
 #endif

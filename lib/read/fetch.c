@@ -251,6 +251,40 @@ void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     atomic_fetch_add_explicit(&reader->fetched, 1, memory_order_relaxed);
 }
 
+/* The right to fetch, as far as other processes are concerned. Who only reads ahead does
+ * not wait for it. */
+static int begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                 const struct wish *wish, const rafs_call *call,
+                 struct rafsi_store_flight **kept, struct verified **good,
+                 rafs_error *err)
+{
+    if (wish->cause == RAFS_CAUSE_DEMAND)
+        return rafsi_kept_begin(reader, chunk, call, kept, good, err);
+    if (rafsi_kept_try(reader, chunk, call, kept, good))
+        return RAFS_OK;
+    return rafsi_fail(err, RAFS_E_CANCELLED, RAFS_STAGE_FETCH, NULL,
+                      "another process is fetching it");
+}
+
+/* From the sources, with what lies beside it. */
+static int lead_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      const struct wish *wish, const rafs_call *call,
+                      struct verified **good, struct window **rest, rafs_error *err)
+{
+    struct rafsi_crew *crew = NULL;
+    int rc = RAFS_OK;
+
+    if (wish->cause == RAFS_CAUSE_DEMAND)
+        crew = atomic_load(&reader->crew);
+    if (crew)
+        rafsi_crew_urgent(crew);
+    if (!rafsi_window_fetch(reader, chunk, wish, call, good, rest))
+        rc = rafsi_fetch_fresh(reader, chunk, wish->cause, call, good, err);
+    if (crew)
+        rafsi_crew_calm(crew);
+    return rc;
+}
+
 /* Fetch as the one that all others wait for. */
 static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 const struct rafsi_cache_key *key, const struct wish *wish,
@@ -265,12 +299,11 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     int rc = RAFS_OK;
 
     if (!good)
-        rc = rafsi_kept_begin(reader, chunk, call, &kept, &good, &local);
+        rc = begin(reader, chunk, wish, call, &kept, &good, &local);
     if (rc == RAFS_OK && good) {
         rafsi_cache_put(reader->cache, key, good);
     } else if (rc == RAFS_OK) {
-        if (!rafsi_window_fetch(reader, chunk, wish, call, &good, &rest))
-            rc = rafsi_fetch_fresh(reader, chunk, wish->cause, call, &good, &local);
+        rc = lead_fetch(reader, chunk, wish, call, &good, &rest, &local);
         if (rc == RAFS_OK) {
             rafsi_fetch_keep(reader, chunk, key, wish->cause != RAFS_CAUSE_DEMAND, good);
             rafsi_kept_put(reader, chunk, kept, good, call);
@@ -372,5 +405,7 @@ int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     rc = lead(reader, chunk, &key, wish, flight, call, &good, err);
     if (rc == RAFS_OK)
         rafsi_verified_drop(good);
+    else if (rc == RAFS_E_CANCELLED) /* not ours: then another process fetches it */
+        rc = rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, err);
     return rc;
 }

@@ -90,6 +90,20 @@ int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chun
     return rc;
 }
 
+bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    const rafs_call *call, struct rafsi_store_flight **flight,
+                    struct verified **out)
+{
+    struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
+    struct rafsi_disk_chunk place = place_of(chunk);
+
+    *flight = NULL;
+    if (!blob || get(reader, blob, chunk, call, out) ||
+        reader->store->attempt(blob, &place, flight))
+        return true;
+    return get(reader, blob, chunk, call, out);
+}
+
 void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                     const struct rafsi_store_flight *flight, const struct verified *good,
                     const rafs_call *call)

@@ -23,6 +23,26 @@ static int make_parts(struct rafsi_reader *reader, rafs_error *err)
     return RAFS_OK;
 }
 
+int rafsi_reader_crew(struct rafsi_reader *reader, struct rafsi_crew **out,
+                      rafs_error *err)
+{
+    struct rafsi_crew *present = atomic_load(&reader->crew);
+    struct rafsi_crew *made = NULL;
+    int rc;
+
+    if (!present) {
+        rc = rafsi_crew_new(&reader->env, &made, err);
+        if (rc < 0)
+            return rc;
+        if (atomic_compare_exchange_strong(&reader->crew, &present, made))
+            present = made;
+        else
+            rafsi_crew_free(made);
+    }
+    *out = present;
+    return RAFS_OK;
+}
+
 int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
                      struct rafsi_hashes *hashes, const struct rafsi_sources *sources,
                      struct rafsi_reader **out, rafs_error *err)
@@ -60,7 +80,8 @@ void rafsi_reader_free(struct rafsi_reader *reader)
 {
     if (!reader)
         return;
-    rafsi_ahead_free(reader); /* first: its threads use all the rest */
+    rafsi_crew_free(atomic_load(&reader->crew)); /* first: it uses all the rest */
+    rafsi_ahead_free(reader);
     while (reader->workers) {
         struct worker *worker = reader->workers;
 

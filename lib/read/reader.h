@@ -9,6 +9,7 @@
 
 #include "cache/cache.h"
 #include "codec/codec.h"
+#include "read/crew.h"
 #include "read/flight.h"
 #include "read/read.h"
 #include "verify/verify.h"
@@ -56,6 +57,7 @@ struct rafsi_reader {
     const struct rafsi_store *store;          /* NULL: chunks are kept in memory alone */
     rafs_cache *shelf;                        /* borrowed; of the store */
     _Atomic(struct rafsi_store_blob *) *kept; /* as many as blobs; NULL without store */
+    _Atomic(struct rafsi_crew *) crew;        /* NULL until somebody needs it */
     struct ahead *ahead;                      /* NULL: nothing is read ahead */
     _Atomic(struct blob_state *) *blobs;      /* as many as the image has */
     pthread_mutex_t worker_lock;
@@ -68,6 +70,10 @@ struct rafsi_reader {
     atomic_uint_least64_t wanted, extra;
 };
 
+/* reader.c: the threads of the image, made when first needed. */
+int rafsi_reader_crew(struct rafsi_reader *reader, struct rafsi_crew **out,
+                      rafs_error *err);
+
 /* kept.c: chunks in the cache that outlives the image. All do nothing without one. */
 int rafsi_kept_new(struct rafsi_reader *reader, rafs_cache *cache, rafs_error *err);
 void rafsi_kept_free(struct rafsi_reader *reader);
@@ -77,6 +83,10 @@ bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                      const rafs_call *call, struct rafsi_store_flight **flight,
                      struct verified **out, rafs_error *err);
+/* The same without waiting; false: another process fetches it. */
+bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    const rafs_call *call, struct rafsi_store_flight **flight,
+                    struct verified **out);
 void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                     const struct rafsi_store_flight *flight, const struct verified *good,
                     const rafs_call *call);
