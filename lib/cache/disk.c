@@ -8,6 +8,9 @@
 
 /* How long nothing is written after a write failed. */
 #define PAUSE_NS ((uint64_t)30 * 1000000000)
+/* A full disk often has room for something small; so many bytes have to get through
+ * before another warning is worth its line. */
+#define OWED_BYTES ((uint64_t)1 << 20)
 
 void rafs_cache_options_init(rafs_cache_options *options)
 {
@@ -86,6 +89,7 @@ void rafs_cache_close(rafs_cache *cache)
         return;
     }
     rafsi_disk_syncer_stop(cache);
+    rafsi_disk_share_release(cache);
     rafsi_disk_known_free(cache);
     if (cache->in_use >= 0)
         close(cache->in_use);
@@ -117,6 +121,7 @@ void rafsi_disk_trouble(rafs_cache *cache, int os_errno, const char *what)
     pthread_mutex_lock(&cache->lock);
     first = !cache->warned;
     cache->warned = true;
+    cache->owed = OWED_BYTES;
     cache->paused_until = now + PAUSE_NS;
     pthread_mutex_unlock(&cache->lock);
     if (first)
@@ -131,14 +136,24 @@ void rafsi_disk_trouble(rafs_cache *cache, int os_errno, const char *what)
                                        : "");
 }
 
-void rafsi_disk_fine(rafs_cache *cache)
+/* What was under way when the trouble came says nothing about its end. */
+void rafsi_disk_fine(rafs_cache *cache, uint64_t bytes)
 {
-    bool again;
+    bool again = false;
+    uint64_t now;
 
     pthread_mutex_lock(&cache->lock);
     again = cache->warned;
-    cache->warned = false;
-    cache->paused_until = 0;
+    pthread_mutex_unlock(&cache->lock);
+    if (!again)
+        return;
+    now = rafsi_now_ns(&cache->env);
+    pthread_mutex_lock(&cache->lock);
+    if (cache->paused_until <= now)
+        cache->owed -= rafsi_min(cache->owed, bytes);
+    again = cache->warned && cache->owed == 0;
+    if (again)
+        cache->warned = false;
     pthread_mutex_unlock(&cache->lock);
     if (again)
         rafsi_log(&cache->env, RAFS_LOG_INFO, "cache: can be written again");

@@ -23,6 +23,7 @@ struct rafsi_disk_chunk {
     uint32_t size;
     uint32_t algorithm;
     uint8_t digest[RAFSI_DIGEST_BYTES];
+    uint64_t record; /* set by rafsi_disk_get(): what told of it, for rafsi_disk_bad() */
 };
 
 /* RAFS_E_BADARG for a blob id that is no id, RAFS_E_NOMEM. If the files cannot be opened
@@ -36,9 +37,10 @@ void rafsi_disk_close(struct rafsi_disk_blob *blob); /* NULL is fine */
 bool rafsi_disk_has(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk);
 /* Fill room with chunk->size bytes that claim to be the chunk: of this blob, or of any
  * other in the cache. false: not kept. */
-bool rafsi_disk_get(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
+bool rafsi_disk_get(struct rafsi_disk_blob *blob, struct rafsi_disk_chunk *chunk,
                     void *room);
-/* The bytes from rafsi_disk_get() were wrong: fetch anew, then put. */
+/* The bytes from rafsi_disk_get() were wrong: fetch anew, then put. Does nothing if they
+ * were put anew since. */
 void rafsi_disk_bad(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk);
 /* Keep a chunk; flight is the caller's for it, or NULL. */
 void rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,

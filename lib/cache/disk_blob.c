@@ -92,22 +92,6 @@ static int open_journal(struct rafsi_disk_blob *blob)
     return -1;
 }
 
-static int open_data(struct rafsi_disk_blob *blob, bool *made)
-{
-    char name[DISK_NAME_BYTES];
-    int fd = -1;
-
-    name_of(name, blob->stem, ".blob.data");
-    *made = false;
-    if (!blob->existing) {
-        fd = rafsi_disk_file(blob->cache->dir, name, O_RDWR | O_CREAT | O_EXCL);
-        *made = fd >= 0;
-        if (fd < 0 && errno != EEXIST)
-            return -1;
-    }
-    return fd >= 0 ? fd : rafsi_disk_file(blob->cache->dir, name, O_RDWR);
-}
-
 static bool append_to(int journal, const struct disk_record *record)
 {
     uint8_t bytes[DISK_RECORD_BYTES];
@@ -127,42 +111,58 @@ bool rafsi_disk_append(struct rafsi_disk_blob *blob, const struct disk_record *r
     return append_to(blob->journal, record);
 }
 
-/* Say whose journal it is, or that its data file is gone and began anew. size: of the
- * journal before the data file was opened, so that nothing is undone that another process
- * put into the new file meanwhile. */
-static bool begin_journal(struct rafsi_disk_blob *blob, int journal, uint64_t size,
-                          bool made)
+/* Say whose journal it is. */
+static bool begin_journal(const struct rafsi_disk_blob *blob, int journal)
 {
     struct disk_record record = {.kind = DISK_HEAD};
 
-    if (size == 0 && !blob->existing) {
-        memcpy(record.id, blob->id, sizeof(record.id));
-        return append_to(journal, &record);
-    }
-    if (!made)
-        return true;
-    record.kind = DISK_RESET;
-    record.offset = size;
+    memcpy(record.id, blob->id, sizeof(record.id));
     return append_to(journal, &record);
+}
+
+/* The data file is gone: nothing that the journal says counts any more, before there is
+ * another one, also after a power cut. size: of the journal before the file was missed,
+ * so that nothing is undone that another process puts into the new one meanwhile. */
+static bool reset_journal(int journal, uint64_t size)
+{
+    struct disk_record record = {.kind = DISK_RESET, .offset = size};
+
+    return append_to(journal, &record) && fdatasync(journal) == 0;
+}
+
+static int open_data(struct rafsi_disk_blob *blob, int journal, uint64_t size)
+{
+    char name[DISK_NAME_BYTES];
+    int dir = blob->cache->dir, fd;
+
+    name_of(name, blob->stem, ".blob.data");
+    fd = rafsi_disk_file(dir, name, O_RDWR);
+    if (fd >= 0 || errno != ENOENT || blob->existing)
+        return fd;
+    if (size > 0 && !reset_journal(journal, size))
+        return -1;
+    fd = rafsi_disk_file(dir, name, O_RDWR | O_CREAT | O_EXCL);
+    return fd >= 0 || errno != EEXIST ? fd : rafsi_disk_file(dir, name, O_RDWR);
 }
 
 static bool open_files(struct rafsi_disk_blob *blob, int *data, int *journal)
 {
     struct stat st;
     int os_errno;
-    bool made;
+    bool good;
 
     *data = -1;
     *journal = open_journal(blob);
     if (*journal < 0)
         return false;
-    if (fstat(*journal, &st) == 0)
-        *data = open_data(blob, &made);
-    if (*data >= 0 && begin_journal(blob, *journal, (uint64_t)st.st_size, made))
+    good = fstat(*journal, &st) == 0;
+    if (good && st.st_size == 0 && !blob->existing)
+        good = begin_journal(blob, *journal);
+    if (good)
+        *data = open_data(blob, *journal, (uint64_t)st.st_size);
+    if (*data >= 0)
         return true;
     os_errno = errno;
-    if (*data >= 0)
-        close(*data);
     close(*journal);
     errno = os_errno;
     return false;

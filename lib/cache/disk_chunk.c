@@ -15,11 +15,22 @@
  *           5. append a SYNC record: READY records of this boot before L are durable
  *           6. fdatasync the journal
  *
+ *   forget  7. append a BAD or RESET record
+ *           8. fdatasync the journal before anything else is written to that place
+ *   evict   9. make the journal empty, fsync it, delete the data file, then the journal
+ *
  * A killed process leaves both files as it wrote them, since the kernel holds them: a
  * record is there only after its data. A power cut may keep any of the writes since the
  * last sync and lose others; so a READY record counts in the boot that it names, and
  * later only if a SYNC record covers it, which was written after step 4 returned. Syncs
  * run in a thread of their own: 5 s after a chunk was kept, earlier once 64 MiB wait.
+ *
+ * A record that is durable speaks for a place in a file of that name. So it has to be
+ * gone for good before the place (8) or the name (9; RESET for a data file that somebody
+ * deleted) can hold something else. tests/cache/powercut.c tries all of it.
+ *
+ * The journal grows by a record for each chunk, one for each sync, and two for each chunk
+ * that turned out to be bad; only eviction makes it smaller.
  *
  * None of this is trusted. A record says where to look; the caller verifies what is
  * there.
@@ -39,24 +50,36 @@ static bool usable(const struct rafsi_disk_chunk *chunk)
            !rafsi_all_zero(chunk->digest, sizeof(chunk->digest));
 }
 
-static bool known(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
+/* One more than the place of its record in the journal; 0: it is not ready. */
+static uint64_t known(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
 {
-    bool found;
+    const struct disk_node *node;
+    uint64_t record;
 
     pthread_mutex_lock(&blob->cache->lock);
-    found = same(rafsi_disk_index_at(&blob->index, chunk->offset), chunk);
+    node = rafsi_disk_index_at(&blob->index, chunk->offset);
+    record = same(node, chunk) ? node->at + 1 : 0;
     pthread_mutex_unlock(&blob->cache->lock);
-    return found;
+    return record;
+}
+
+uint64_t rafsi_disk_find(struct rafsi_disk_blob *blob,
+                         const struct rafsi_disk_chunk *chunk)
+{
+    uint64_t record;
+
+    if (!usable(chunk) || !rafsi_disk_ensure(blob))
+        return 0;
+    record = known(blob, chunk);
+    if (record > 0)
+        return record;
+    rafsi_disk_refresh(blob);
+    return known(blob, chunk);
 }
 
 bool rafsi_disk_has(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
 {
-    if (!usable(chunk) || !rafsi_disk_ensure(blob))
-        return false;
-    if (known(blob, chunk))
-        return true;
-    rafsi_disk_refresh(blob);
-    return known(blob, chunk);
+    return rafsi_disk_find(blob, chunk) > 0;
 }
 
 static void record_of(struct disk_record *record, uint8_t kind,
@@ -76,10 +99,17 @@ void rafsi_disk_bad(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk 
     struct disk_record record;
     struct disk_node *gone = NULL;
     rafs_cache *cache = blob->cache;
+    uint64_t about;
 
-    if (!rafsi_disk_has(blob, chunk))
+    if (!usable(chunk) || !rafsi_disk_ensure(blob))
+        return;
+    /* Somebody else may have found out, and put it anew. */
+    rafsi_disk_refresh(blob);
+    about = known(blob, chunk);
+    if (about == 0 || (chunk->record > 0 && chunk->record != about))
         return;
     record_of(&record, DISK_BAD, blob, chunk);
+    record.about = about;
     pthread_mutex_lock(&cache->lock);
     rafsi_disk_index_apply(&blob->index, &record, 0, cache->boot, &gone);
     pthread_mutex_unlock(&cache->lock);
@@ -91,17 +121,18 @@ void rafsi_disk_bad(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk 
     (void)rafsi_disk_append(blob, &record);
 }
 
-bool rafsi_disk_get(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
+bool rafsi_disk_get(struct rafsi_disk_blob *blob, struct rafsi_disk_chunk *chunk,
                     void *room)
 {
-    if (rafsi_disk_has(blob, chunk)) {
+    chunk->record = rafsi_disk_find(blob, chunk);
+    if (chunk->record > 0) {
         if (rafsi_disk_pread(blob->data, room, chunk->size, chunk->offset)) {
             rafsi_disk_touch(blob);
             return true;
         }
         rafsi_disk_bad(blob, chunk);
     }
-    return usable(chunk) && rafsi_disk_known_get(blob, chunk, room);
+    return usable(chunk) && rafsi_disk_share_get(blob, chunk, room);
 }
 
 /* Does another chunk lie there? */
@@ -120,26 +151,70 @@ static bool conflict(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk
     return found;
 }
 
+/* What was said of this place before, and taken back, stays taken back: step 8. */
+static bool settle(struct rafsi_disk_blob *blob)
+{
+    uint64_t revoked, settled;
+
+    pthread_mutex_lock(&blob->cache->lock);
+    revoked = blob->index.revoked;
+    settled = blob->settled;
+    pthread_mutex_unlock(&blob->cache->lock);
+    if (revoked <= settled)
+        return true;
+    if (fdatasync(blob->journal) != 0)
+        return false;
+    pthread_mutex_lock(&blob->cache->lock);
+    blob->settled = blob->settled > revoked ? blob->settled : revoked;
+    pthread_mutex_unlock(&blob->cache->lock);
+    return true;
+}
+
+/* Half a chunk on a full disk would keep it full. errno stays. */
+static void give_back(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
+{
+#ifdef FALLOC_FL_PUNCH_HOLE
+    int os_errno = errno;
+
+    (void)fallocate(blob->data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                    (off_t)chunk->offset, (off_t)chunk->size);
+    errno = os_errno;
+#else
+    (void)blob;
+    (void)chunk;
+#endif
+}
+
 static void write_chunk(struct rafsi_disk_blob *blob,
                         const struct rafsi_disk_chunk *chunk, const struct verified *good)
 {
     rafs_cache *cache = blob->cache;
     struct disk_record record;
-    uint32_t shared = rafsi_disk_known_clone(blob, chunk);
+    uint32_t shared;
+    uint64_t at;
 
+    if (!settle(blob)) {
+        rafsi_disk_trouble(cache, errno, "making a record durable");
+        return;
+    }
+    shared = rafsi_disk_share_blocks(blob, chunk, rafsi_verified_bytes(good));
     if (!rafsi_disk_write(blob->data, rafsi_verified_bytes(good) + shared,
                           chunk->size - shared, chunk->offset + shared)) {
+        give_back(blob, chunk);
         rafsi_disk_trouble(cache, errno, "writing a chunk");
         return;
     }
     record_of(&record, DISK_READY, blob, chunk);
     if (!rafsi_disk_append(blob, &record)) {
+        give_back(blob, chunk);
         rafsi_disk_trouble(cache, errno, "writing a record");
         return;
     }
-    rafsi_disk_fine(cache);
+    rafsi_disk_fine(cache, chunk->size);
     rafsi_disk_refresh(blob);
-    rafsi_disk_known_add(blob, chunk);
+    at = known(blob, chunk);
+    if (at > 0)
+        rafsi_disk_known_add(blob, chunk, at - 1);
     rafsi_disk_unsynced(blob, chunk->size);
 }
 

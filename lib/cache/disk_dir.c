@@ -214,13 +214,21 @@ static int rebuild(rafs_cache *cache, const char *path, rafs_error *err)
  */
 static int join_users(rafs_cache *cache, const char *path, rafs_error *err)
 {
-    enum { TRIES = 200, PAUSE_MS = 10 };
+    enum { TRIES = 200, REBUILD_TRIES = 3000, PAUSE_MS = 10 };
+    int rebuilds = 0;
 
     for (int i = 0; i < TRIES; i++) {
         int rc;
 
-        if (flock(cache->in_use, LOCK_SH | LOCK_NB) == 0 && version_fits(cache->dir))
-            return RAFS_OK;
+        if (flock(cache->in_use, LOCK_SH | LOCK_NB) == 0) {
+            if (version_fits(cache->dir))
+                return RAFS_OK;
+        } else if (errno == EWOULDBLOCK && rebuilds++ < REBUILD_TRIES) {
+            /* Somebody empties it or sets it up now, on a disk that may be slow. */
+            i--;
+            (void)poll(NULL, 0, PAUSE_MS);
+            continue;
+        }
         flock(cache->in_use, LOCK_UN);
         if (flock(cache->in_use, LOCK_EX | LOCK_NB) != 0) {
             if (errno != EWOULDBLOCK && errno != EINTR)
@@ -235,15 +243,31 @@ static int join_users(rafs_cache *cache, const char *path, rafs_error *err)
     return rafsi_disk_fail(err, EBUSY, path, "another version of librafs uses it");
 }
 
+/* So that the directory itself survives a power cut. Where we may not, it is found out
+ * by the next one, who fills it anew. */
+static void sync_above(int dir)
+{
+    int fd = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    (void)fsync(fd);
+    close(fd);
+}
+
 int rafsi_disk_dir_open(rafs_cache *cache, const char *path, rafs_error *err)
 {
     int rc;
 
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+    bool made = mkdir(path, 0700) == 0;
+
+    if (!made && errno != EEXIST)
         return rafsi_disk_fail(err, errno, path, "cannot be made");
     cache->dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (cache->dir < 0)
         return rafsi_disk_fail(err, errno, path, "cannot be opened as a directory");
+    if (made)
+        sync_above(cache->dir);
     rc = check_owner(cache->dir, path, err);
     /* Before the first file is made in it. */
     if (rc == RAFS_OK && !version_fits(cache->dir))

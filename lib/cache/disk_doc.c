@@ -87,7 +87,7 @@ void rafsi_disk_doc_put(rafs_cache *cache, const char *kind,
     good = rafsi_disk_write(fd, data, len, 0) && fdatasync(fd) == 0 &&
            renameat(cache->dir, temporary, cache->dir, name) == 0;
     if (good && fsync(cache->dir) == 0) {
-        rafsi_disk_fine(cache);
+        rafsi_disk_fine(cache, len);
     } else {
         rafsi_disk_trouble(cache, errno, "writing a document");
         if (!good)

@@ -33,22 +33,40 @@ static uint64_t excess(rafs_cache *cache, uint64_t used, uint64_t quota)
     return over > free_bytes ? over : free_bytes;
 }
 
-/* The data first: a journal alone says nothing, see begin_journal(). The lease is ours
- * until the descriptor is closed, so nobody opens the blob in between. */
-static bool evict_blob(rafs_cache *cache, const struct disk_item *item)
+static bool pinned(rafs_cache *cache, const char *stem)
+{
+    char name[DISK_NAME_BYTES + 16];
+
+    snprintf(name, sizeof(name), "%s.pin", stem);
+    return faccessat(cache->dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* May the files behind this descriptor go? They are still those of the names: whoever
+ * deletes them has the lease for himself, which we have now, until it is closed. */
+static bool may_go(rafs_cache *cache, int journal, const char *stem)
+{
+    struct stat st;
+
+    return rafsi_disk_locked(journal, F_WRLCK, DISK_LEASE_AT, 1) &&
+           fstat(journal, &st) == 0 && st.st_nlink > 0 && !pinned(cache, stem);
+}
+
+/* The journal is emptied first, and for good: it could come back after a power cut, when
+ * the blob's name has another data file. create: there was none beside a data file. */
+static bool evict_blob(rafs_cache *cache, const char *stem, bool create)
 {
     char journal[DISK_NAME_BYTES + 16], data[DISK_NAME_BYTES + 16];
-    bool gone = false;
+    bool gone;
     int fd;
 
-    snprintf(journal, sizeof(journal), "%s.ready", item->stem);
-    snprintf(data, sizeof(data), "%s.blob.data", item->stem);
-    fd = rafsi_disk_file(cache->dir, journal, O_RDWR);
+    snprintf(journal, sizeof(journal), "%s.ready", stem);
+    snprintf(data, sizeof(data), "%s.blob.data", stem);
+    fd = rafsi_disk_file(cache->dir, journal, O_RDWR | (create ? O_CREAT : 0));
     if (fd < 0)
         return false;
-    if (rafsi_disk_locked(fd, F_WRLCK, DISK_LEASE_AT, 1))
-        gone = (unlinkat(cache->dir, data, 0) == 0 || errno == ENOENT) &&
-               unlinkat(cache->dir, journal, 0) == 0;
+    gone = may_go(cache, fd, stem) && ftruncate(fd, 0) == 0 && fsync(fd) == 0 &&
+           (unlinkat(cache->dir, data, 0) == 0 || errno == ENOENT) &&
+           unlinkat(cache->dir, journal, 0) == 0;
     close(fd);
     return gone;
 }
@@ -61,25 +79,45 @@ static bool evict(rafs_cache *cache, const struct disk_item *item, bool dry)
         return !rafsi_disk_item_in_use(cache, item);
     if (item->document)
         return unlinkat(cache->dir, item->stem, 0) == 0;
-    return evict_blob(cache, item);
+    return evict_blob(cache, item->stem, false);
 }
 
-/* Documents that never got their name. */
+/* A document that never got its name. */
+static void sweep_temporary(rafs_cache *cache, const char *name)
+{
+    struct stat st;
+
+    if (strncmp(name, "tmp-", 4) == 0 && strspn(name + 4, "0123456789abcdef") == 16 &&
+        name[20] == '\0' && fstatat(cache->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        st.st_mtime < time(NULL) - LEFTOVER_SEC)
+        unlinkat(cache->dir, name, 0);
+}
+
+/* A data file whose journal is gone, which says nothing to anybody. */
+static void sweep_data(rafs_cache *cache, const char *name)
+{
+    static const char suffix[] = ".blob.data";
+    char stem[DISK_STEM_BYTES], journal[DISK_NAME_BYTES];
+    size_t len = strlen(name) - strlen(suffix);
+
+    if (!rafsi_disk_ends(name, suffix) || len >= sizeof(stem))
+        return;
+    memcpy(stem, name, len);
+    stem[len] = '\0';
+    snprintf(journal, sizeof(journal), "%s.ready", stem);
+    if (faccessat(cache->dir, journal, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
+        evict_blob(cache, stem, true);
+}
+
+/* What processes left that died. */
 static void sweep(rafs_cache *cache)
 {
     DIR *names = rafsi_disk_list(cache->dir);
-    time_t now = time(NULL);
     struct dirent *entry;
 
     while (names && (entry = readdir(names))) {
-        struct stat st;
-
-        if (strncmp(entry->d_name, "tmp-", 4) == 0 &&
-            strspn(entry->d_name + 4, "0123456789abcdef") == 16 &&
-            entry->d_name[20] == '\0' &&
-            fstatat(cache->dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            st.st_mtime < now - LEFTOVER_SEC)
-            unlinkat(cache->dir, entry->d_name, 0);
+        sweep_temporary(cache, entry->d_name);
+        sweep_data(cache, entry->d_name);
     }
     if (names)
         closedir(names);
@@ -92,7 +130,7 @@ static int collect(rafs_cache *cache, bool dry, uint64_t quota,
     uint64_t over;
     int rc;
 
-    rafsi_disk_known_release(cache);
+    rafsi_disk_share_release(cache);
     if (!dry)
         sweep(cache);
     rc = rafsi_disk_items(cache, &items, err);
@@ -224,7 +262,7 @@ static int pin_name(const char *blob_id, char name[DISK_NAME_BYTES], rafs_error 
 
 int rafs_cache_pin(rafs_cache *cache, const char *blob_id, rafs_error *err)
 {
-    char name[DISK_NAME_BYTES];
+    char name[DISK_NAME_BYTES], stem[DISK_STEM_BYTES] = "";
     int rc, fd;
 
     rc = rafsi_own_refuse(cache, err);
@@ -237,9 +275,12 @@ int rafs_cache_pin(rafs_cache *cache, const char *blob_id, rafs_error *err)
     if (fd < 0)
         return rafsi_disk_fail(err, errno, blob_id, "cannot be pinned");
     close(fd);
-    return fsync(cache->dir) == 0
-               ? RAFS_OK
-               : rafsi_disk_fail(err, errno, blob_id, "the pin may not last");
+    if (fsync(cache->dir) != 0)
+        return rafsi_disk_fail(err, errno, blob_id, "the pin may not last");
+    /* Whoever is evicting it at this moment has not seen the pin; he has the lease. */
+    rafsi_disk_stem(blob_id, stem);
+    rafsi_disk_close(rafsi_disk_open_stem(cache, stem));
+    return RAFS_OK;
 }
 
 int rafs_cache_unpin(rafs_cache *cache, const char *blob_id, rafs_error *err)

@@ -11,7 +11,7 @@
 #include "cache/disk_index.h"
 #include "cache/disk_record.h"
 
-enum { DISK_STEM_BYTES = 68, DISK_NAME_BYTES = 96 };
+enum { DISK_STEM_BYTES = 68, DISK_NAME_BYTES = 96, DISK_SOURCES = 4 };
 
 /* Byte ranges that are locked in a journal lie far behind its end. */
 #define DISK_LEASE_AT ((uint64_t)1 << 62)
@@ -38,6 +38,7 @@ struct rafsi_disk_blob {
     /* -1 until the files could be opened; then fixed until the blob is closed. */
     int data, journal;
     uint64_t read_to; /* of the journal */
+    uint64_t settled; /* what was taken back before this place of it, is for good */
     struct disk_index index;
     struct rafsi_disk_flight *flights;
     uint64_t unsynced;    /* bytes put here and not known to be durable */
@@ -61,6 +62,7 @@ struct rafs_cache {
     pthread_t syncer;
     bool syncer_runs, closing;
     bool warned;           /* of the trouble that goes on */
+    uint64_t owed;         /* bytes to be written before it counts as over */
     bool no_clones;        /* the file system cannot share blocks between files */
     uint64_t paused_until; /* nothing is written before; 0: all is well */
     bool counted, trimming;
@@ -68,7 +70,9 @@ struct rafs_cache {
     uint64_t grown;      /* what we added since */
     uint64_t full_until; /* nothing can be evicted; looked at again then */
     struct rafsi_disk_blob *blobs;
-    struct disk_known *known; /* chunks of all blobs by digest */
+    struct disk_known *known;                      /* chunks of all blobs by digest */
+    struct rafsi_disk_blob *sources[DISK_SOURCES]; /* read for others lately, kept open */
+    unsigned next_source;
 };
 
 /* disk_dir.c: the directory itself. */
@@ -84,7 +88,7 @@ int rafsi_disk_fail(rafs_error *err, int os_errno, const char *object, const cha
 /* disk.c: when writing fails. */
 bool rafsi_disk_paused(rafs_cache *cache);
 void rafsi_disk_trouble(rafs_cache *cache, int os_errno, const char *what);
-void rafsi_disk_fine(rafs_cache *cache);
+void rafsi_disk_fine(rafs_cache *cache, uint64_t bytes); /* so many were written */
 bool rafsi_disk_write(int fd, const void *data, size_t len, uint64_t offset);
 bool rafsi_disk_pread(int fd, void *room, size_t len, uint64_t offset);
 
@@ -98,6 +102,10 @@ void rafsi_disk_refresh(struct rafsi_disk_blob *blob);
 bool rafsi_disk_append(struct rafsi_disk_blob *blob, const struct disk_record *record);
 bool rafsi_disk_locked(int fd, int type, uint64_t start, uint64_t len);
 void rafsi_disk_touch(struct rafsi_disk_blob *blob);
+
+/* disk_chunk.c: one more than the place of its record; 0: it is not ready. */
+uint64_t rafsi_disk_find(struct rafsi_disk_blob *blob,
+                         const struct rafsi_disk_chunk *chunk);
 
 /* disk_gc.c: is there room for so many bytes more? Evicts to make it. */
 bool rafsi_disk_room(rafs_cache *cache, uint64_t more);

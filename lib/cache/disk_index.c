@@ -183,7 +183,8 @@ static void apply_ready(struct disk_index *index, const struct disk_record *reco
     insert(index, node);
 }
 
-static void apply_sync(struct disk_index *index, const struct disk_record *record)
+static void apply_sync(struct disk_index *index, const struct disk_record *record,
+                       uint64_t at)
 {
     uint64_t boot = short_boot(record->boot);
     struct disk_node *after;
@@ -195,6 +196,7 @@ static void apply_sync(struct disk_index *index, const struct disk_record *recor
         unpend(index, node);
         count_ready(index, node, -1);
         node->durable = node->ready = true;
+        node->sync = at;
         count_ready(index, node, 1);
     }
 }
@@ -205,13 +207,17 @@ static void apply_bad(struct disk_index *index, const struct disk_record *record
     struct disk_node *node = rafsi_disk_index_at(index, record->offset);
 
     if (node && node->size == record->size && node->algorithm == record->algorithm &&
+        (record->about == 0 || record->about == node->at + 1) &&
         memcmp(node->digest, record->digest, sizeof(node->digest)) == 0)
         take_out(index, node, spare);
 }
 
+/* Pending ones go with those that another process's sync made durable after ours had
+ * begun, which failed: an error of the disk is told to only one of them. */
 static void apply_reset(struct disk_index *index, const struct disk_record *record,
                         struct disk_node **spare)
 {
+    bool pending = record->flags & DISK_RESET_PENDING;
     struct disk_node *node, *after;
 
     for (node = index->pending; node; node = after) {
@@ -219,11 +225,9 @@ static void apply_reset(struct disk_index *index, const struct disk_record *reco
         if (node->at < record->offset)
             take_out(index, node, spare);
     }
-    if (record->flags & DISK_RESET_PENDING)
-        return;
     for (node = rafsi_disk_index_from(index, 0); node; node = after) {
         after = rafsi_disk_index_from(index, end_of(node));
-        if (node->at < record->offset)
+        if (node->at < record->offset && (!pending || node->sync >= record->offset))
             take_out(index, node, spare);
     }
 }
@@ -237,13 +241,15 @@ void rafsi_disk_index_apply(struct disk_index *index, const struct disk_record *
         apply_ready(index, record, at, boot, spare);
         break;
     case DISK_SYNC:
-        apply_sync(index, record);
+        apply_sync(index, record, at);
         break;
     case DISK_BAD:
         apply_bad(index, record, spare);
+        index->revoked = at + DISK_RECORD_BYTES;
         break;
     case DISK_RESET:
         apply_reset(index, record, spare);
+        index->revoked = at + DISK_RECORD_BYTES;
         break;
     default:
         break;

@@ -16,6 +16,7 @@ struct disk_node {
     uint32_t weight; /* decides who is above whom */
     uint64_t at;     /* its record in the journal */
     uint64_t boot;   /* in which it was written */
+    uint64_t sync;   /* the record that made it durable */
     uint8_t algorithm;
     bool ready;   /* may be served */
     bool durable; /* will be after a power cut */
@@ -27,6 +28,7 @@ struct disk_node {
 struct disk_index {
     struct disk_node *root;
     struct disk_node *pending; /* not durable, in no order */
+    uint64_t revoked;          /* end of the last record that took something back */
     uint64_t random;
     uint64_t count, bytes; /* that are ready */
 };

@@ -3,33 +3,29 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#ifdef __linux__
-#include <linux/fs.h>
-#endif
-
 /*
- * Which blob has a chunk of a digest? Read from all journals of the directory; a guess
- * that the blob's own index confirms. One place for each digest is enough.
+ * Which blobs have a chunk of a digest? Read from all journals of the directory; a guess
+ * that the record itself and the blob's own index confirm.
  */
 
-enum { SLOTS_MIN = 1024, SLOTS_MAX = 1 << 19, SOURCES = 4 };
+enum { SLOTS_MIN = 1024, SLOTS_MAX = 1 << 21 };
 
 /* How often the directory is looked through for what other processes added. */
 #define RESCAN_NS ((uint64_t)2 * 1000000000)
 
+/* 12 bytes for a chunk, since a cache may have millions. The record has the rest. */
 struct slot {
-    uint64_t key; /* the first bytes of the digest */
-    uint64_t offset;
-    uint32_t size;
-    uint32_t stem; /* one more than its number; 0: free */
+    uint32_t key;
+    uint32_t journal; /* one more than its number; 0: free */
+    uint32_t at;      /* of the record */
 };
 
 struct journal {
     char stem[DISK_STEM_BYTES];
+    uint64_t file; /* inode: it may have been deleted and begun anew */
     uint64_t read_to;
 };
 
@@ -37,30 +33,41 @@ struct disk_known {
     struct slot *slots;
     uint32_t slot_count; /* a power of two, or 0 */
     uint32_t used;
+    uint64_t secret; /* so that nobody can choose chunks that share a slot */
     struct journal *journals;
     uint32_t journal_count, journal_room;
-    bool scanning;
-    bool scanned;
+    bool scanning, scanned;
+    pthread_cond_t ended; /* the first scan */
     uint64_t scan_after;
-    struct rafsi_disk_blob *sources[SOURCES]; /* used lately, kept open */
-    unsigned next_source;
 };
 
-static uint64_t key_of(const uint8_t digest[RAFSI_DIGEST_BYTES])
+static uint32_t key_of(const struct disk_known *known,
+                       const uint8_t digest[RAFSI_DIGEST_BYTES])
 {
     struct cursor c = cursor_of((struct span){digest, RAFSI_DIGEST_BYTES, 0});
+    uint64_t z = take_u64(&c) ^ known->secret;
 
-    return take_u64(&c);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (uint32_t)(z >> 32);
 }
 
-/* Its slot, or a free one. There is always a free one. */
-static struct slot *probe(struct slot *slots, uint32_t count, uint64_t key, uint32_t size)
+/* The first slot at or behind *i that has the key, or the free one that ends the search.
+ * There is always a free one. */
+static struct slot *probe(struct slot *slots, uint32_t count, uint32_t key, uint32_t *i)
 {
-    uint32_t i = (uint32_t)((key * 0x9e3779b97f4a7c15u) >> 32) & (count - 1);
+    while (slots[*i & (count - 1)].journal != 0 && slots[*i & (count - 1)].key != key)
+        ++*i;
+    return &slots[*i & (count - 1)];
+}
 
-    while (slots[i].stem != 0 && (slots[i].key != key || slots[i].size != size))
-        i = (i + 1) & (count - 1);
-    return &slots[i];
+static void move(struct slot *to, uint32_t count, const struct slot *from)
+{
+    uint32_t i = from->key;
+
+    while (to[i & (count - 1)].journal != 0)
+        i++;
+    to[i & (count - 1)] = *from;
 }
 
 /* Room for one more; the memory is fetched without the lock. */
@@ -83,8 +90,8 @@ static bool grow_slots(rafs_cache *cache)
     if (known->slot_count == had) {
         old = known->slots;
         for (uint32_t i = 0; i < had; i++)
-            if (old[i].stem != 0)
-                *probe(fresh, count, old[i].key, old[i].size) = old[i];
+            if (old[i].journal != 0)
+                move(fresh, count, &old[i]);
         known->slots = fresh;
         known->slot_count = count;
     }
@@ -146,58 +153,85 @@ static bool number_of(rafs_cache *cache, const char *stem, uint32_t *number)
     return found;
 }
 
-static void add(rafs_cache *cache, uint32_t number, const uint8_t *digest,
-                uint64_t offset, uint32_t size)
+/* Under the lock, with room for one more. A blob has a chunk once, and not too many blobs
+ * are remembered for one: the empty page is in all of them. */
+static void enter(struct disk_known *known, uint32_t key, uint32_t journal, uint32_t at)
+{
+    struct slot *slot, *victim = NULL;
+    uint32_t i = key, places = 0;
+
+    slot = probe(known->slots, known->slot_count, key, &i);
+    while (slot->journal != 0 && slot->journal != journal) {
+        if (places++ == at / DISK_RECORD_BYTES % DISK_PLACES)
+            victim = slot;
+        i++;
+        slot = probe(known->slots, known->slot_count, key, &i);
+    }
+    if (slot->journal == 0 && places >= DISK_PLACES)
+        slot = victim;
+    known->used += slot->journal == 0;
+    *slot = (struct slot){key, journal, at};
+}
+
+static void add(rafs_cache *cache, uint32_t number, const uint8_t *digest, uint64_t at)
 {
     struct disk_known *known = cache->known;
     bool full;
 
+    if (at > UINT32_MAX)
+        return;
     pthread_mutex_lock(&cache->lock);
     full = known->used >= known->slot_count / 4 * 3;
     pthread_mutex_unlock(&cache->lock);
     if (full && !grow_slots(cache))
         return;
     pthread_mutex_lock(&cache->lock);
-    if (known->used < known->slot_count / 4 * 3) {
-        struct slot *slot = probe(known->slots, known->slot_count, key_of(digest), size);
-
-        known->used += slot->stem == 0;
-        *slot = (struct slot){key_of(digest), offset, size, number + 1};
-    }
+    if (known->used < known->slot_count / 4 * 3)
+        enter(known, key_of(known, digest), number + 1, (uint32_t)at);
     pthread_mutex_unlock(&cache->lock);
+}
+
+static uint64_t unread(rafs_cache *cache, int fd, uint32_t number)
+{
+    struct stat st;
+    uint64_t from;
+
+    if (fstat(fd, &st) != 0)
+        return UINT64_MAX;
+    pthread_mutex_lock(&cache->lock);
+    if (cache->known->journals[number].file != (uint64_t)st.st_ino ||
+        cache->known->journals[number].read_to > (uint64_t)st.st_size)
+        cache->known->journals[number].read_to = 0;
+    cache->known->journals[number].file = (uint64_t)st.st_ino;
+    from = cache->known->journals[number].read_to;
+    pthread_mutex_unlock(&cache->lock);
+    return from + DISK_RECORD_BYTES <= (uint64_t)st.st_size ? from : UINT64_MAX;
 }
 
 /* The part of a journal that was not read yet. */
 static void read_journal(rafs_cache *cache, const char *name, uint32_t number,
                          uint8_t *bytes, size_t room)
 {
-    struct disk_known *known = cache->known;
     int fd = rafsi_disk_file(cache->dir, name, O_RDONLY);
-    uint64_t from;
-    size_t got = room;
+    uint64_t from = fd < 0 ? UINT64_MAX : unread(cache, fd, number);
+    size_t got = from == UINT64_MAX ? 0 : room;
 
-    if (fd < 0)
-        return;
     while (got == room) {
         struct disk_record record;
         size_t pos = 0, at;
-        struct stat st;
 
-        pthread_mutex_lock(&cache->lock);
-        from = known->journals[number].read_to;
-        pthread_mutex_unlock(&cache->lock);
-        if (fstat(fd, &st) == 0 && (uint64_t)st.st_size < from)
-            from = 0; /* evicted, and begun anew */
         if (rafsi_file_read(fd, from, bytes, room, &got, NULL) < 0)
             break;
         while (rafsi_disk_record_next(bytes, got, &pos, &at, &record))
             if (record.kind == DISK_READY)
-                add(cache, number, record.digest, record.offset, record.size);
+                add(cache, number, record.digest, from + at);
+        from += pos;
         pthread_mutex_lock(&cache->lock);
-        known->journals[number].read_to = from + pos;
+        cache->known->journals[number].read_to = from;
         pthread_mutex_unlock(&cache->lock);
     }
-    close(fd);
+    if (fd >= 0)
+        close(fd);
 }
 
 static void scan(rafs_cache *cache)
@@ -227,6 +261,7 @@ static void scan(rafs_cache *cache)
     rafsi_free(&cache->env, bytes);
 }
 
+/* The first scan is worth waiting for: what it finds need not be fetched. */
 void rafsi_disk_known_scan(rafs_cache *cache)
 {
     uint64_t now = rafsi_now_ns(&cache->env);
@@ -234,9 +269,11 @@ void rafsi_disk_known_scan(rafs_cache *cache)
     bool due;
 
     pthread_mutex_lock(&cache->lock);
+    while (known->scanning && !known->scanned)
+        pthread_cond_wait(&known->ended, &cache->lock);
     due = !known->scanning && (!known->scanned || known->scan_after <= now);
     if (due) {
-        known->scanning = known->scanned = true;
+        known->scanning = true;
         known->scan_after = now + RESCAN_NS;
     }
     pthread_mutex_unlock(&cache->lock);
@@ -245,175 +282,68 @@ void rafsi_disk_known_scan(rafs_cache *cache)
     scan(cache);
     pthread_mutex_lock(&cache->lock);
     known->scanning = false;
+    known->scanned = true;
+    pthread_cond_broadcast(&known->ended);
     pthread_mutex_unlock(&cache->lock);
 }
 
 int rafsi_disk_known_new(rafs_cache *cache, rafs_error *err)
 {
-    cache->known = rafsi_alloc_zero(&cache->env, sizeof(*cache->known));
-    return cache->known ? RAFS_OK : rafsi_fail_nomem(err, sizeof(*cache->known));
-}
+    struct disk_known *known = rafsi_alloc_zero(&cache->env, sizeof(*known));
 
-void rafsi_disk_known_release(rafs_cache *cache)
-{
-    for (unsigned i = 0; i < SOURCES; i++) {
-        struct rafsi_disk_blob *source;
-
-        pthread_mutex_lock(&cache->lock);
-        source = cache->known->sources[i];
-        cache->known->sources[i] = NULL;
-        pthread_mutex_unlock(&cache->lock);
-        rafsi_disk_close(source);
+    if (!known)
+        return rafsi_fail_nomem(err, sizeof(*known));
+    if (pthread_cond_init(&known->ended, NULL) != 0) {
+        rafsi_free(&cache->env, known);
+        return rafsi_fail_nomem(err, sizeof(known->ended));
     }
+    known->secret = rafsi_seed();
+    cache->known = known;
+    return RAFS_OK;
 }
 
 void rafsi_disk_known_free(rafs_cache *cache)
 {
     if (!cache->known)
         return;
-    rafsi_disk_known_release(cache);
+    pthread_cond_destroy(&cache->known->ended);
     rafsi_free(&cache->env, cache->known->slots);
     rafsi_free(&cache->env, cache->known->journals);
     rafsi_free(&cache->env, cache->known);
 }
 
 void rafsi_disk_known_add(struct rafsi_disk_blob *blob,
-                          const struct rafsi_disk_chunk *chunk)
+                          const struct rafsi_disk_chunk *chunk, uint64_t at)
 {
     uint32_t number;
 
     if (number_of(blob->cache, blob->stem, &number))
-        add(blob->cache, number, chunk->digest, chunk->offset, chunk->size);
+        add(blob->cache, number, chunk->digest, at);
 }
 
-/* Where else the chunk may be. */
-static bool look_up(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
-                    char stem[DISK_STEM_BYTES], struct rafsi_disk_chunk *there)
+size_t rafsi_disk_known_places(struct rafsi_disk_blob *blob,
+                               const uint8_t digest[RAFSI_DIGEST_BYTES],
+                               struct disk_place places[DISK_PLACES])
 {
     struct disk_known *known = blob->cache->known;
-    const struct slot *slot = NULL;
-    bool found;
+    size_t count = 0;
 
-    *there = *chunk;
     pthread_mutex_lock(&blob->cache->lock);
-    if (known->slot_count > 0)
-        slot = probe(known->slots, known->slot_count, key_of(chunk->digest), chunk->size);
-    found = slot && slot->stem != 0 &&
-            strcmp(known->journals[slot->stem - 1].stem, blob->stem) != 0;
-    if (found) {
-        memcpy(stem, known->journals[slot->stem - 1].stem, DISK_STEM_BYTES);
-        there->offset = slot->offset;
-    }
-    pthread_mutex_unlock(&blob->cache->lock);
-    return found;
-}
+    if (known->slot_count > 0) {
+        uint32_t key = key_of(known, digest), i = key;
+        const struct slot *slot = probe(known->slots, known->slot_count, key, &i);
 
-/* The blob to read from, with a use of it; NULL: it is no longer there. */
-static struct rafsi_disk_blob *source_of(rafs_cache *cache, const char *stem)
-{
-    struct disk_known *known = cache->known;
-    struct rafsi_disk_blob *source = NULL, *old;
+        while (slot->journal != 0 && count < DISK_PLACES) {
+            const char *stem = known->journals[slot->journal - 1].stem;
 
-    pthread_mutex_lock(&cache->lock);
-    for (unsigned i = 0; i < SOURCES && !source; i++)
-        if (known->sources[i] && strcmp(known->sources[i]->stem, stem) == 0)
-            source = known->sources[i];
-    if (source)
-        source->users++;
-    pthread_mutex_unlock(&cache->lock);
-    if (source)
-        return source;
-    source = rafsi_disk_open_stem(cache, stem);
-    if (!source)
-        return NULL;
-    pthread_mutex_lock(&cache->lock);
-    old = known->sources[known->next_source];
-    known->sources[known->next_source] = source;
-    known->next_source = (known->next_source + 1) % SOURCES;
-    source->users++;
-    pthread_mutex_unlock(&cache->lock);
-    rafsi_disk_close(old);
-    return source;
-}
-
-bool rafsi_disk_known_get(struct rafsi_disk_blob *blob,
-                          const struct rafsi_disk_chunk *chunk, void *room)
-{
-    rafs_cache *cache = blob->cache;
-    uint8_t actual[RAFSI_DIGEST_BYTES];
-    struct rafsi_disk_chunk there;
-    struct rafsi_disk_blob *source;
-    char stem[DISK_STEM_BYTES];
-    bool good = false;
-
-    rafsi_disk_known_scan(cache);
-    if (!look_up(blob, chunk, stem, &there))
-        return false;
-    source = source_of(cache, stem);
-    if (!source)
-        return false;
-    if (rafsi_disk_has(source, &there)) {
-        good = rafsi_disk_pread(source->data, room, there.size, there.offset) &&
-               rafsi_hash_bytes(cache->hashes, there.algorithm, room, there.size, actual,
-                                NULL) == RAFS_OK;
-        if (good && !rafsi_digest_equal(actual, there.digest)) {
-            rafsi_disk_bad(source, &there);
-            good = false;
+            if (strcmp(stem, blob->stem) != 0) {
+                memcpy(places[count].stem, stem, DISK_STEM_BYTES);
+                places[count++].at = slot->at;
+            }
+            i++;
+            slot = probe(known->slots, known->slot_count, key, &i);
         }
     }
-    if (good)
-        rafsi_disk_touch(source);
-    rafsi_disk_close(source);
-    return good;
-}
-
-#ifdef FICLONERANGE
-static uint32_t share_blocks(struct rafsi_disk_blob *blob,
-                             const struct rafsi_disk_chunk *chunk,
-                             struct rafsi_disk_blob *source, uint64_t from)
-{
-    struct file_clone_range range = {.src_fd = source->data,
-                                     .src_offset = from,
-                                     .src_length = chunk->size / 4096 * 4096,
-                                     .dest_offset = chunk->offset};
-
-    if (ioctl(blob->data, FICLONERANGE, &range) == 0)
-        return (uint32_t)range.src_length;
-    pthread_mutex_lock(&blob->cache->lock);
-    blob->cache->no_clones = true;
     pthread_mutex_unlock(&blob->cache->lock);
-    return 0;
+    return count;
 }
-
-uint32_t rafsi_disk_known_clone(struct rafsi_disk_blob *blob,
-                                const struct rafsi_disk_chunk *chunk)
-{
-    struct rafsi_disk_chunk there;
-    struct rafsi_disk_blob *source;
-    char stem[DISK_STEM_BYTES];
-    uint32_t cloned = 0;
-    bool no_clones;
-
-    pthread_mutex_lock(&blob->cache->lock);
-    no_clones = blob->cache->no_clones;
-    pthread_mutex_unlock(&blob->cache->lock);
-    if (no_clones || chunk->size < 4096 || chunk->offset % 4096 != 0 ||
-        !look_up(blob, chunk, stem, &there) || there.offset % 4096 != 0)
-        return 0;
-    source = source_of(blob->cache, stem);
-    if (!source)
-        return 0;
-    if (rafsi_disk_has(source, &there))
-        cloned = share_blocks(blob, chunk, source, there.offset);
-    rafsi_disk_close(source);
-    return cloned;
-}
-#else
-uint32_t rafsi_disk_known_clone(struct rafsi_disk_blob *blob,
-                                const struct rafsi_disk_chunk *chunk)
-{
-    (void)blob;
-    (void)chunk;
-    return 0;
-}
-#endif

@@ -41,6 +41,7 @@ void rafsi_disk_record_encode(const struct disk_record *record,
         give_u32(out + 16, record->size);
         memcpy(out + 20, record->digest, sizeof(record->digest));
         memcpy(out + 52, record->boot, sizeof(record->boot));
+        give_u64(out + 68, record->about);
     }
     give_u32(out + DISK_RECORD_BYTES - 4, crc_of(out));
 }
@@ -67,6 +68,7 @@ bool rafsi_disk_record_decode(const uint8_t in[DISK_RECORD_BYTES],
         out->size = take_u32(&c);
         take_copy(&c, out->digest, sizeof(out->digest));
         take_copy(&c, out->boot, sizeof(out->boot));
+        out->about = take_u64(&c);
     }
     c.pos = DISK_RECORD_BYTES - 4;
     return take_u32(&c) == crc_of(in) && !c.overrun;

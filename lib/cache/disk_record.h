@@ -15,8 +15,8 @@
  *   16  u32  size of the chunk
  *   20  32   its digest
  *   52  16   boot that the record was written in
- *   68   8   zero
- *   76  u32  CRC-32 of the 76 bytes before
+ *   68  u64  DISK_BAD: one more than the place of the record that it takes back; 0: of
+ * any 76  u32  CRC-32 of the 76 bytes before
  *
  * DISK_HEAD has the blob id in the bytes from 8 to 72.
  *
@@ -42,6 +42,7 @@ struct disk_record {
     uint8_t kind, algorithm, flags;
     uint32_t size;
     uint64_t offset;
+    uint64_t about;
     uint8_t digest[RAFSI_DIGEST_BYTES];
     uint8_t boot[DISK_BOOT_BYTES];
     char id[RAFSI_BLOB_ID_BYTES];

@@ -27,6 +27,7 @@ static bool next_chunk(struct rafsi_disk_blob *blob, uint64_t *at,
         *chunk = (struct rafsi_disk_chunk){
             .offset = node->offset, .size = node->size, .algorithm = node->algorithm};
         memcpy(chunk->digest, node->digest, sizeof(chunk->digest));
+        chunk->record = node->at + 1;
     }
     pthread_mutex_unlock(&blob->cache->lock);
     return found;

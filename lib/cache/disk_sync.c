@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,12 +10,24 @@
 /* When to make chunks durable; the order is told in disk_chunk.c. */
 #define SYNC_BYTES ((uint64_t)64 << 20)
 #define SYNC_AFTER_NS ((uint64_t)5 * 1000000000)
+/* After a failure, since it may have been for want of space. */
+#define SYNC_AGAIN_NS ((uint64_t)30 * 1000000000)
 
-static int sync_files(struct rafsi_disk_blob *blob, bool sync_dir)
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* *lost: chunks were, so that trying again is no use. */
+static int sync_files(struct rafsi_disk_blob *blob, bool sync_dir, bool *lost)
 {
     struct disk_record record = {.kind = DISK_SYNC};
     struct stat st;
 
+    *lost = false;
     if (fstat(blob->journal, &st) != 0)
         return errno;
     record.offset = (uint64_t)st.st_size;
@@ -26,7 +39,9 @@ static int sync_files(struct rafsi_disk_blob *blob, bool sync_dir)
          * sync must make these records durable. */
         record.kind = DISK_RESET;
         record.flags = DISK_RESET_PENDING;
-        (void)rafsi_disk_append(blob, &record);
+        if (rafsi_disk_append(blob, &record))
+            (void)fdatasync(blob->journal);
+        *lost = true;
         return os_errno;
     }
     if (sync_dir && fsync(blob->cache->dir) != 0)
@@ -39,32 +54,30 @@ static int sync_files(struct rafsi_disk_blob *blob, bool sync_dir)
 void rafsi_disk_sync(struct rafsi_disk_blob *blob)
 {
     rafs_cache *cache = blob->cache;
-    bool wanted, sync_dir;
+    bool sync_dir, lost;
+    uint64_t bytes;
     int os_errno;
 
     pthread_mutex_lock(&cache->lock);
-    wanted = blob->unsynced > 0;
+    bytes = blob->unsynced;
     sync_dir = !blob->dir_synced;
     blob->unsynced = 0;
     pthread_mutex_unlock(&cache->lock);
-    if (!wanted)
+    if (bytes == 0)
         return;
-    os_errno = sync_files(blob, sync_dir);
-    if (os_errno != 0) {
+    os_errno = sync_files(blob, sync_dir, &lost);
+    if (os_errno != 0)
         rafsi_disk_trouble(cache, os_errno, "making chunks durable");
-        return;
-    }
     pthread_mutex_lock(&cache->lock);
-    blob->dir_synced = true;
+    if (os_errno == 0)
+        blob->dir_synced = true;
+    if (os_errno != 0 && !lost) {
+        blob->unsynced += bytes;
+        blob->unsynced_ns = monotonic_ns() + SYNC_AGAIN_NS;
+    }
     pthread_mutex_unlock(&cache->lock);
-}
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    if (os_errno != 0 && lost)
+        rafsi_disk_refresh(blob);
 }
 
 /* Under the lock: a blob whose time has come, with a use of it; or when to look again. */
@@ -76,7 +89,7 @@ static struct rafsi_disk_blob *next_due(rafs_cache *cache, uint64_t now, uint64_
 
         if (blob->unsynced == 0)
             continue;
-        if (blob->unsynced >= SYNC_BYTES || due <= now) {
+        if ((blob->unsynced >= SYNC_BYTES && blob->unsynced_ns <= now) || due <= now) {
             blob->users++;
             return blob;
         }
@@ -110,6 +123,20 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* No signal of the program is for this thread. */
+static bool start(rafs_cache *cache)
+{
+    sigset_t all, before;
+    bool good;
+
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+        return false;
+    good = pthread_create(&cache->syncer, NULL, run, cache) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return good;
+}
+
 /* A chunk was kept. The thread starts with the first one; where it cannot, closing the
  * blob makes its chunks durable. */
 void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes)
@@ -122,7 +149,7 @@ void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes)
     blob->unsynced += bytes;
     cache->grown += bytes;
     if (!cache->syncer_runs)
-        cache->syncer_runs = pthread_create(&cache->syncer, NULL, run, cache) == 0;
+        cache->syncer_runs = start(cache);
     else if (blob->unsynced >= SYNC_BYTES)
         pthread_cond_signal(&cache->wake);
     pthread_mutex_unlock(&cache->lock);

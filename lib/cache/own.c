@@ -210,7 +210,7 @@ static bool own_has(struct rafsi_store_blob *asked, const struct rafsi_disk_chun
            own->ops.has(own->user, blob->lease, &given) > 0;
 }
 
-static bool own_get(struct rafsi_store_blob *asked, const struct rafsi_disk_chunk *chunk,
+static bool own_get(struct rafsi_store_blob *asked, struct rafsi_disk_chunk *chunk,
                     void *room, const rafs_call *call)
 {
     struct own_blob *blob = own_blob(asked);

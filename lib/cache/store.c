@@ -33,7 +33,7 @@ static bool disk_has(struct rafsi_store_blob *blob, const struct rafsi_disk_chun
     return rafsi_disk_has(disk_blob(blob), chunk);
 }
 
-static bool disk_get(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
+static bool disk_get(struct rafsi_store_blob *blob, struct rafsi_disk_chunk *chunk,
                      void *room, const rafs_call *call)
 {
     (void)call;

@@ -22,8 +22,8 @@ struct rafsi_store {
                 struct rafsi_store_blob **out, rafs_error *err);
     void (*close)(struct rafsi_store_blob *blob); /* NULL is fine */
     bool (*has)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk);
-    bool (*get)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
-                void *room, const rafs_call *call);
+    bool (*get)(struct rafsi_store_blob *blob, struct rafsi_disk_chunk *chunk, void *room,
+                const rafs_call *call);
     void (*bad)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk);
     void (*put)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
                 const struct rafsi_store_flight *flight, const struct verified *good,
