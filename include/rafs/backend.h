@@ -34,7 +34,8 @@ enum {
  * (RAFS_E_NOENT: this source has no such blob, ask the next one) and may fill err
  * with rafs_error_set().
  *
- * `call` is never NULL in these functions; deadline_ns 0 means none.
+ * `call` is never NULL in these functions; deadline_ns 0 means none. It is valid until
+ * they return. What a request causes may be counted with rafs_call_count().
  */
 typedef struct rafs_backend_ops {
     uint32_t struct_size; /**< sizeof(rafs_backend_ops) */
@@ -56,11 +57,14 @@ typedef struct rafs_backend_ops {
     void (*close)(void *user, void *blob);
     /** Called exactly once, when the backend is freed. May be NULL. */
     void (*release)(void *user);
+    /** What statistics and failures call the source: a host or a kind, without secrets;
+     * control characters are replaced. Copied, at most 80 bytes; NULL: "program". */
+    const char *name;
 } rafs_backend_ops;
 
-#define RAFS_BACKEND_OPS_INIT                                     \
-    {                                                             \
-        sizeof(rafs_backend_ops), 0, NULL, NULL, NULL, NULL, NULL \
+#define RAFS_BACKEND_OPS_INIT                                           \
+    {                                                                   \
+        sizeof(rafs_backend_ops), 0, NULL, NULL, NULL, NULL, NULL, NULL \
     }
 
 /** Set the table to "nothing", for callers without the macro. @param ops  out; not NULL.

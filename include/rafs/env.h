@@ -16,6 +16,9 @@
 extern "C" {
 #endif
 
+/** What a call causes, as librafs counts it; see rafs_call_count(). */
+typedef struct rafs_tally rafs_tally;
+
 /** A token that is fired once, from any thread or signal handler, to stop calls. */
 typedef struct rafs_cancel rafs_cancel;
 
@@ -59,11 +62,14 @@ typedef struct rafs_call {
     uint32_t reserved;         /**< 0 */
     uint64_t deadline_ns;      /**< on the clock of the handle's environment; 0: none */
     const rafs_cancel *cancel; /**< may be NULL */
+    /** Set by librafs in what it hands to backends, which hand it on if they call it in
+     *  turn; borrowed for the call. Programs leave it NULL. */
+    rafs_tally *tally;
 } rafs_call;
 
-#define RAFS_CALL_INIT                \
-    {                                 \
-        sizeof(rafs_call), 0, 0, NULL \
+#define RAFS_CALL_INIT                      \
+    {                                       \
+        sizeof(rafs_call), 0, 0, NULL, NULL \
     }
 
 /**

@@ -7,20 +7,20 @@
 enum { STEP_BYTES = 4 << 20 };
 
 static int read_all(const struct wishes *wishes, struct rafsi_blob_handle *handle,
-                    const char *name, uint8_t *to, size_t size, rafs_error *err)
+                    const char *name, uint8_t *to, size_t size, uint64_t *requests,
+                    rafs_error *err)
 {
-    uint64_t requests = 0;
     int rc = RAFS_OK;
 
     for (size_t done = 0; rc == RAFS_OK && done < size; done += STEP_BYTES)
         rc = rafsi_backend_read(handle, name, done, to + done,
                                 (size_t)rafsi_min(size - done, STEP_BYTES), &wishes->call,
-                                &requests, err);
+                                requests, err);
     return rc;
 }
 
 static int fetch(const struct wishes *wishes, rafs_backend *backend, const char *name,
-                 uint8_t **out, size_t *out_len, rafs_error *err)
+                 uint8_t **out, size_t *out_len, uint64_t *requests, rafs_error *err)
 {
     uint64_t limit = wishes->limits.inlined_bootstrap_bytes;
     struct rafsi_blob_handle handle = {NULL, NULL};
@@ -40,7 +40,7 @@ static int fetch(const struct wishes *wishes, rafs_backend *backend, const char 
                         (unsigned long long)size, (unsigned long long)limit);
     if (rc == RAFS_OK) {
         bytes = rafsi_alloc(&wishes->env, (size_t)size);
-        rc = bytes ? read_all(wishes, &handle, name, bytes, (size_t)size, err)
+        rc = bytes ? read_all(wishes, &handle, name, bytes, (size_t)size, requests, err)
                    : rafsi_fail_nomem(err, (size_t)size);
     }
     rafsi_backend_close(&handle);
@@ -59,6 +59,8 @@ int rafs_image_open_backend(rafs_backend *backend, const char *name,
 {
     struct origin origin = {.fd = -1};
     struct wishes wishes;
+    struct rafs_tally tally = {0};
+    uint64_t requests = 0;
     uint8_t *bytes = NULL;
     size_t len = 0;
     int rc;
@@ -74,15 +76,19 @@ int rafs_image_open_backend(rafs_backend *backend, const char *name,
         return rc;
     if (!wishes.options.name)
         wishes.options.name = name;
-    rc = fetch(&wishes, backend, name, &bytes, &len, err);
+    wishes.call.tally = &tally;
+    rc = fetch(&wishes, backend, name, &bytes, &len, &requests, err);
+    wishes.call.tally = NULL;
     if (rc < 0)
         return rafsi_fail_object(err, rc, "%s", name);
     origin.memory = bytes;
     origin.size = len;
     rc = rafsi_image_make(&origin, &wishes, out, err);
-    if (rc == RAFS_OK)
+    if (rc == RAFS_OK) {
         (*out)->own_bootstrap = bytes;
-    else
+        rafsi_reader_opened((*out)->reader, backend, &tally, requests, len);
+    } else {
         rafsi_free(&wishes.env, bytes);
+    }
     return rc;
 }

@@ -72,11 +72,15 @@ static int pull_and_open(const struct oci_pull *pull, struct oci_registry *regis
     rafs_backend *sources[RAFS_SOURCES_MAX];
     rafs_backend *backend = NULL;
     struct origin origin = {.fd = -1};
+    struct rafs_tally tally = {0};
     uint8_t *bootstrap = NULL;
     rafs_image *image = NULL;
     size_t len = 0;
-    int rc = rafsi_oci_pull(pull, &wishes->env, &bootstrap, &len, &wishes->bound, err);
+    int rc;
 
+    wishes->call.tally = &tally;
+    rc = rafsi_oci_pull(pull, &wishes->env, &bootstrap, &len, &wishes->bound, err);
+    wishes->call.tally = NULL;
     if (rc == RAFS_OK)
         rc = rafsi_registry_backend(registry, &backend, err);
     if (rc < 0)
@@ -91,6 +95,9 @@ static int pull_and_open(const struct oci_pull *pull, struct oci_registry *regis
     rc = rafsi_image_make(&origin, wishes, &image, err);
     if (rc < 0)
         goto out;
+    rafsi_reader_opened(image->reader, backend, &tally,
+                        rafsi_tally_of(&tally, RAFS_EVENT_SENT),
+                        rafsi_tally_of(&tally, RAFS_EVENT_RECEIVED));
     image->own_backend = backend;
     image->own_bootstrap = bootstrap;
     *out = image;

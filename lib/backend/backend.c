@@ -3,10 +3,13 @@
 
 #include <inttypes.h>
 
+enum { BACKEND_NAME_BYTES = 81 };
+
 struct rafs_backend {
     struct rafsi_env env;
     rafs_backend_ops ops;
     void *user;
+    char name[BACKEND_NAME_BYTES];
 };
 
 void rafs_backend_ops_init(rafs_backend_ops *ops)
@@ -38,12 +41,20 @@ int rafs_backend_new(const rafs_backend_ops *ops, void *user, const rafs_env *en
     if (rc < 0)
         return rc;
     made.user = user;
+    rafsi_text_copy(made.name, sizeof(made.name),
+                    made.ops.name ? made.ops.name : "program");
+    made.ops.name = NULL;
     backend = rafsi_alloc(&made.env, sizeof(*backend));
     if (!backend)
         return rafsi_fail_nomem(err, sizeof(*backend));
     *backend = made;
     *out = backend;
     return RAFS_OK;
+}
+
+const char *rafsi_backend_name(const rafs_backend *backend)
+{
+    return backend->name;
 }
 
 bool rafsi_backend_remote(const rafs_backend *backend)

@@ -21,6 +21,9 @@ int rafsi_backend_open(rafs_backend *backend, const char *blob_id, const rafs_ca
                        struct rafsi_blob_handle *out, rafs_error *err);
 void rafsi_backend_close(struct rafsi_blob_handle *handle);
 
+/* What people call it; without secrets. */
+const char *rafsi_backend_name(const rafs_backend *backend);
+
 /* Does a request cost more than the bytes it brings? */
 bool rafsi_backend_remote(const rafs_backend *backend);
 

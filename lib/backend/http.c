@@ -138,6 +138,9 @@ int rafsi_http_do(rafs_http *http, const struct http_request *request,
         enum http_verdict verdict;
 
         attempt.ask_range = request->ranged || attempt.from > 0;
+        if (tries > 0)
+            rafs_call_count(call, RAFS_EVENT_RETRY, 1);
+        rafs_call_count(call, RAFS_EVENT_SENT, 1);
         verdict = rafsi_http_attempt(&attempt, &now);
         tell(&attempt, verdict);
         tries++;

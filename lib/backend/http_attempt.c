@@ -148,6 +148,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user)
     size_t len = size * count;
 
     rafsi_http_pay(attempt->http, len);
+    rafs_call_count(attempt->call, RAFS_EVENT_RECEIVED, len);
     if (!attempt->begun && begin(attempt, pump->easy) < 0)
         return 0;
     if (attempt->answer->status / 100 != 2) {

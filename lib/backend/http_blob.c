@@ -94,6 +94,7 @@ static int follow(struct chase *chase, const char *home, const rafs_call *call,
             rc = judge_redirect(chase->request->url, chase->answer->location, origin,
                                 sizeof(origin), err);
         if (rc == RAFS_OK) {
+            rafs_call_count(call, RAFS_EVENT_REDIRECT, 1);
             rafsi_free(env, chase->at);
             chase->at = chase->answer->location;
             chase->answer->location = NULL;
@@ -153,6 +154,7 @@ int rafsi_site_get(const struct http_site *site, struct http_request *request,
         /* err stays: it says what is wrong with that place. */
         if (rafsi_http_pause(site->http, idle, progress->retry_ms, &bounded, NULL) < 0)
             break;
+        rafs_call_count(call, RAFS_EVENT_RETRY, 1);
         if (rc == RAFS_OK)
             rafsi_http_drop(site->http, answer);
         rafsi_free(env, chase.at);
@@ -333,13 +335,15 @@ int rafsi_backend_new_site(const struct http_site *of, rafs_backend **out,
                             .size = site_size,
                             .read = site_read,
                             .close = site_close,
-                            .release = site_release};
+                            .release = site_release,
+                            .name = of->name ? of->name : "http"};
     struct site *site = rafsi_alloc(env, sizeof(*site));
     int rc;
 
     if (!site)
         return rafsi_fail_nomem(err, sizeof(*site));
     site->of = *of;
+    site->of.name = NULL;
     site->env = *env;
     rc = rafs_backend_new(&ops, site, &env->set, out, err);
     if (rc < 0)

@@ -12,6 +12,8 @@
 struct http_site {
     rafs_http *http; /* borrowed */
     void *user;
+    const char *name; /* its host, for people; copied when the backend is made; NULL:
+                         "http" */
     /* The URL of a blob, into out. */
     int (*url)(void *user, const char *blob_id, char *out, size_t room, rafs_error *err);
     /* rafsi_http_do() with what the site needs to let us in; the request's URL is at the

@@ -182,6 +182,7 @@ int rafs_backend_new_http(rafs_http *http, const char *base, rafs_backend **out,
     plain->env = *rafsi_http_env(http);
     plain->http = http;
     rc = take_base(plain, base, err);
+    site.name = strstr(origin, "://") + 3;
     site.user = plain;
     if (rc == RAFS_OK)
         rc = rafsi_backend_new_site(&site, out, err);

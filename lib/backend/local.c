@@ -53,10 +53,14 @@ static int local_new(const rafs_env *env, struct local **out, rafs_error *err)
 }
 
 /* Hand a local over to a backend, or take it down. */
-static int publish(struct local *local, const rafs_backend_ops *ops, const rafs_env *env,
-                   rafs_backend **out, rafs_error *err)
+static int publish(struct local *local, const rafs_backend_ops *ops, const char *name,
+                   const rafs_env *env, rafs_backend **out, rafs_error *err)
 {
-    int rc = rafs_backend_new(ops, local, env, out, err);
+    rafs_backend_ops named = *ops;
+    int rc;
+
+    named.name = name;
+    rc = rafs_backend_new(&named, local, env, out, err);
 
     if (rc < 0)
         local_release(local);
@@ -127,10 +131,12 @@ static void directory_close(void *user, void *blob)
 int rafs_backend_new_directory(const char *path, const rafs_env *env, rafs_backend **out,
                                rafs_error *err)
 {
-    static const rafs_backend_ops ops = {
-        sizeof(ops),   0, directory_open, directory_size, directory_read, directory_close,
-        local_release,
-    };
+    static const rafs_backend_ops ops = {.struct_size = sizeof(ops),
+                                         .open = directory_open,
+                                         .size = directory_size,
+                                         .read = directory_read,
+                                         .close = directory_close,
+                                         .release = local_release};
     struct local *local;
     int rc;
 
@@ -152,7 +158,7 @@ int rafs_backend_new_directory(const char *path, const rafs_env *env, rafs_backe
                              : os_errno == EACCES  ? "permission denied"
                                                    : "the directory cannot be opened");
     }
-    return publish(local, &ops, env, out, err);
+    return publish(local, &ops, "directory", env, out, err);
 }
 
 /* Does the one blob answer to this id? */
@@ -200,9 +206,11 @@ static int single_read(void *user, void *blob, uint64_t offset, void *buf, size_
     return RAFS_OK;
 }
 
-static const rafs_backend_ops single_ops = {
-    sizeof(single_ops), 0, single_open, single_size, single_read, NULL, local_release,
-};
+static const rafs_backend_ops single_ops = {.struct_size = sizeof(single_ops),
+                                            .open = single_open,
+                                            .size = single_size,
+                                            .read = single_read,
+                                            .release = local_release};
 
 /* What the two kinds of single blobs have in common. */
 static int single_new(const char *blob_id, const rafs_env *env, struct local **out,
@@ -250,7 +258,7 @@ int rafs_backend_new_fd(const char *blob_id, int32_t fd, uint64_t offset, uint64
         local_release(local);
         return rc;
     }
-    return publish(local, &single_ops, env, out, err);
+    return publish(local, &single_ops, "file", env, out, err);
 }
 
 int rafs_backend_new_memory(const char *blob_id, const void *data, size_t size,
@@ -267,5 +275,5 @@ int rafs_backend_new_memory(const char *blob_id, const void *data, size_t size,
         return rc;
     local->memory = data;
     local->size = size;
-    return publish(local, &single_ops, env, out, err);
+    return publish(local, &single_ops, "memory", env, out, err);
 }

@@ -18,5 +18,6 @@
 #include "base/seed.h"
 #include "base/source.h"
 #include "base/span.h"
+#include "base/tally.h"
 
 #endif

@@ -72,7 +72,7 @@ static void tidy(char *text, size_t size)
         text[len - back] = '\0';
 }
 
-static void copy_text(char *out, size_t size, const char *text)
+void rafsi_text_copy(char *out, size_t size, const char *text)
 {
     size_t len = text ? strnlen(text, size - 1) : 0;
 
@@ -91,7 +91,7 @@ static void fill(rafs_error *err, int code, uint32_t stage, const char *object,
     err->code = code;
     err->os_errno = posix_number(code);
     err->stage = stage;
-    copy_text(err->object, sizeof(err->object), object);
+    rafsi_text_copy(err->object, sizeof(err->object), object);
     vsnprintf(err->text, sizeof(err->text), format, args);
     tidy(err->text, sizeof(err->text));
 }

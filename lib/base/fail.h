@@ -40,4 +40,8 @@ int rafsi_fail_nomem(rafs_error *err, size_t size);
 __attribute__((format(printf, 3, 4))) int rafsi_fail_object(rafs_error *err, int code,
                                                             const char *format, ...);
 
+/* A text for people into room of `size` bytes: control characters are replaced, and it is
+ * cut where a character ends. text may be NULL. */
+void rafsi_text_copy(char *out, size_t size, const char *text);
+
 #endif

@@ -19,6 +19,7 @@ struct shard {
     pthread_mutex_t lock;
     struct entry **buckets;
     struct entry *oldest, *newest;
+    atomic_uint_least64_t hits; /* changed under the lock, read without */
 };
 
 struct rafsi_cache {
@@ -107,6 +108,15 @@ uint64_t rafsi_cache_bytes(const struct rafsi_cache *cache)
     return atomic_load(&cache->used);
 }
 
+uint64_t rafsi_cache_hits(const struct rafsi_cache *cache)
+{
+    uint64_t hits = 0;
+
+    for (unsigned i = 0; i < SHARDS; i++)
+        hits += atomic_load_explicit(&cache->shards[i].hits, memory_order_relaxed);
+    return hits;
+}
+
 static struct shard *shard_of(struct rafsi_cache *cache, uint32_t hash)
 {
     return &cache->shards[hash % SHARDS];
@@ -139,12 +149,39 @@ static struct entry *find(struct entry *entry, const struct rafsi_cache_key *key
     return entry;
 }
 
+static struct verified *take(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
+                             bool hit, bool *ahead)
+{
+    uint32_t hash = rafsi_cache_key_hash(key);
+    struct shard *shard = shard_of(cache, hash);
+    struct verified *good = NULL;
+    struct entry *entry;
+
+    *ahead = false;
+    pthread_mutex_lock(&shard->lock);
+    entry = find(*bucket_of(cache, shard, hash), key);
+    if (entry) {
+        *ahead = entry->ahead;
+        entry->ahead = false;
+        if (hit)
+            atomic_store_explicit(
+                &shard->hits,
+                atomic_load_explicit(&shard->hits, memory_order_relaxed) + 1,
+                memory_order_relaxed);
+        good = rafsi_verified_hold(entry->good);
+        unlink_by_use(shard, entry);
+        append_by_use(shard, entry);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return good;
+}
+
 struct verified *rafsi_cache_get(struct rafsi_cache *cache,
                                  const struct rafsi_cache_key *key)
 {
     bool ahead;
 
-    return rafsi_cache_use(cache, key, &ahead);
+    return take(cache, key, false, &ahead);
 }
 
 bool rafsi_cache_has(struct rafsi_cache *cache, const struct rafsi_cache_key *key)
@@ -162,23 +199,7 @@ bool rafsi_cache_has(struct rafsi_cache *cache, const struct rafsi_cache_key *ke
 struct verified *rafsi_cache_use(struct rafsi_cache *cache,
                                  const struct rafsi_cache_key *key, bool *ahead)
 {
-    uint32_t hash = rafsi_cache_key_hash(key);
-    struct shard *shard = shard_of(cache, hash);
-    struct verified *good = NULL;
-    struct entry *entry;
-
-    *ahead = false;
-    pthread_mutex_lock(&shard->lock);
-    entry = find(*bucket_of(cache, shard, hash), key);
-    if (entry) {
-        *ahead = entry->ahead;
-        entry->ahead = false;
-        good = rafsi_verified_hold(entry->good);
-        unlink_by_use(shard, entry);
-        append_by_use(shard, entry);
-    }
-    pthread_mutex_unlock(&shard->lock);
-    return good;
+    return take(cache, key, true, ahead);
 }
 
 /* Take the oldest entry out of a shard. */

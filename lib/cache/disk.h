@@ -35,15 +35,18 @@ void rafsi_disk_close(struct rafsi_disk_blob *blob); /* NULL is fine */
 
 /* Is it ready, as far as is known? */
 bool rafsi_disk_has(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk);
+/* Where a chunk was found. */
+enum rafsi_disk_from { RAFSI_DISK_NOT, RAFSI_DISK_OWN, RAFSI_DISK_OTHER };
 /* Fill room with chunk->size bytes that claim to be the chunk: of this blob, or of any
- * other in the cache. false: not kept. */
-bool rafsi_disk_get(struct rafsi_disk_blob *blob, struct rafsi_disk_chunk *chunk,
-                    void *room);
+ * other in the cache. */
+enum rafsi_disk_from rafsi_disk_get(struct rafsi_disk_blob *blob,
+                                    struct rafsi_disk_chunk *chunk, void *room);
 /* The bytes from rafsi_disk_get() were wrong: fetch anew, then put. Does nothing if they
  * were put anew since. */
 void rafsi_disk_bad(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk);
-/* Keep a chunk; flight is the caller's for it, or NULL. */
-void rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
+/* Keep a chunk; flight is the caller's for it, or NULL. false: there is no room, or it
+ * cannot be written now. */
+bool rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
                     const struct rafsi_disk_flight *flight, const struct verified *good);
 
 /*

@@ -121,18 +121,19 @@ void rafsi_disk_bad(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk 
     (void)rafsi_disk_append(blob, &record);
 }
 
-bool rafsi_disk_get(struct rafsi_disk_blob *blob, struct rafsi_disk_chunk *chunk,
-                    void *room)
+enum rafsi_disk_from rafsi_disk_get(struct rafsi_disk_blob *blob,
+                                    struct rafsi_disk_chunk *chunk, void *room)
 {
     chunk->record = rafsi_disk_find(blob, chunk);
     if (chunk->record > 0) {
         if (rafsi_disk_pread(blob->data, room, chunk->size, chunk->offset)) {
             rafsi_disk_touch(blob);
-            return true;
+            return RAFSI_DISK_OWN;
         }
         rafsi_disk_bad(blob, chunk);
     }
-    return usable(chunk) && rafsi_disk_share_get(blob, chunk, room);
+    return usable(chunk) && rafsi_disk_share_get(blob, chunk, room) ? RAFSI_DISK_OTHER
+                                                                    : RAFSI_DISK_NOT;
 }
 
 /* Does another chunk lie there? */
@@ -185,7 +186,7 @@ static void give_back(struct rafsi_disk_blob *blob, const struct rafsi_disk_chun
 #endif
 }
 
-static void write_chunk(struct rafsi_disk_blob *blob,
+static bool write_chunk(struct rafsi_disk_blob *blob,
                         const struct rafsi_disk_chunk *chunk, const struct verified *good)
 {
     rafs_cache *cache = blob->cache;
@@ -195,20 +196,20 @@ static void write_chunk(struct rafsi_disk_blob *blob,
 
     if (!settle(blob)) {
         rafsi_disk_trouble(cache, errno, "making a record durable");
-        return;
+        return false;
     }
     shared = rafsi_disk_share_blocks(blob, chunk, rafsi_verified_bytes(good));
     if (!rafsi_disk_write(blob->data, rafsi_verified_bytes(good) + shared,
                           chunk->size - shared, chunk->offset + shared)) {
         give_back(blob, chunk);
         rafsi_disk_trouble(cache, errno, "writing a chunk");
-        return;
+        return false;
     }
     record_of(&record, DISK_READY, blob, chunk);
     if (!rafsi_disk_append(blob, &record)) {
         give_back(blob, chunk);
         rafsi_disk_trouble(cache, errno, "writing a record");
-        return;
+        return false;
     }
     rafsi_disk_fine(cache, chunk->size);
     rafsi_disk_refresh(blob);
@@ -216,26 +217,33 @@ static void write_chunk(struct rafsi_disk_blob *blob,
     if (at > 0)
         rafsi_disk_known_add(blob, chunk, at - 1);
     rafsi_disk_unsynced(blob, chunk->size);
+    return true;
 }
 
-void rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
+bool rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
                     const struct rafsi_disk_flight *flight, const struct verified *good)
 {
     struct rafsi_disk_flight *own = NULL;
+    bool kept = true;
 
-    if (!usable(chunk) || rafsi_verified_size(good) != chunk->size ||
-        rafsi_disk_paused(blob->cache) || rafsi_disk_has(blob, chunk) ||
-        !rafsi_disk_ensure(blob))
-        return;
+    if (!usable(chunk) || rafsi_verified_size(good) != chunk->size)
+        return true; /* never to be kept */
+    if (rafsi_disk_paused(blob->cache))
+        return false;
+    if (rafsi_disk_has(blob, chunk))
+        return true;
+    if (!rafsi_disk_ensure(blob))
+        return false;
     if (!flight || !flight->locked) {
         if (flight)
-            return;
+            return false;
         own = rafsi_disk_try(blob, chunk);
         if (!own)
-            return; /* whoever fetches it will keep it */
+            return true; /* whoever fetches it will keep it */
     }
-    if ((own ? own : flight)->locked && !conflict(blob, chunk) &&
-        rafsi_disk_room(blob->cache, chunk->size))
-        write_chunk(blob, chunk, good);
+    if ((own ? own : flight)->locked && !conflict(blob, chunk))
+        kept =
+            rafsi_disk_room(blob->cache, chunk->size) && write_chunk(blob, chunk, good);
     rafsi_disk_end(own);
+    return kept;
 }

@@ -210,8 +210,9 @@ static bool own_has(struct rafsi_store_blob *asked, const struct rafsi_disk_chun
            own->ops.has(own->user, blob->lease, &given) > 0;
 }
 
-static bool own_get(struct rafsi_store_blob *asked, struct rafsi_disk_chunk *chunk,
-                    void *room, const rafs_call *call)
+static enum rafsi_disk_from own_get(struct rafsi_store_blob *asked,
+                                    struct rafsi_disk_chunk *chunk, void *room,
+                                    const rafs_call *call)
 {
     struct own_blob *blob = own_blob(asked);
     rafs_cache_chunk given = shown(blob, chunk);
@@ -221,10 +222,12 @@ static bool own_get(struct rafsi_store_blob *asked, struct rafsi_disk_chunk *chu
     int rc;
 
     if (paused(blob->cache))
-        return false;
+        return RAFSI_DISK_NOT;
     rc = own->ops.lookup(own->user, blob->lease, &given, room, &got, call, &local);
     return went_well(blob->cache, rc, RAFS_E_NOENT, "lookup", call, &local) &&
-           got == chunk->size;
+                   got == chunk->size
+               ? RAFSI_DISK_OWN
+               : RAFSI_DISK_NOT;
 }
 
 static void own_bad(struct rafsi_store_blob *asked, const struct rafsi_disk_chunk *chunk)
@@ -242,7 +245,7 @@ static void own_bad(struct rafsi_store_blob *asked, const struct rafsi_disk_chun
         own->ops.wrong(own->user, blob->lease, &given);
 }
 
-static void own_put(struct rafsi_store_blob *asked, const struct rafsi_disk_chunk *chunk,
+static bool own_put(struct rafsi_store_blob *asked, const struct rafsi_disk_chunk *chunk,
                     const struct rafsi_store_flight *flight, const struct verified *good,
                     const rafs_call *call)
 {
@@ -253,12 +256,15 @@ static void own_put(struct rafsi_store_blob *asked, const struct rafsi_disk_chun
     int rc;
 
     (void)flight;
-    if (paused(blob->cache) || rafsi_verified_size(good) != chunk->size ||
+    if (rafsi_verified_size(good) != chunk->size)
+        return true; /* never to be kept */
+    if (paused(blob->cache) ||
         rafsi_call_check(&blob->cache->env, call, RAFS_STAGE_FETCH, NULL) < 0)
-        return;
+        return false;
     rc = own->ops.store(own->user, blob->lease, &given, rafsi_verified_bytes(good), call,
                         &local);
     (void)went_well(blob->cache, rc, RAFS_E_LIMIT, "store", call, &local);
+    return rc == RAFS_OK;
 }
 
 static int own_begin(struct rafsi_store_blob *asked, const struct rafsi_disk_chunk *chunk,

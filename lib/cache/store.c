@@ -33,8 +33,9 @@ static bool disk_has(struct rafsi_store_blob *blob, const struct rafsi_disk_chun
     return rafsi_disk_has(disk_blob(blob), chunk);
 }
 
-static bool disk_get(struct rafsi_store_blob *blob, struct rafsi_disk_chunk *chunk,
-                     void *room, const rafs_call *call)
+static enum rafsi_disk_from disk_get(struct rafsi_store_blob *blob,
+                                     struct rafsi_disk_chunk *chunk, void *room,
+                                     const rafs_call *call)
 {
     (void)call;
     return rafsi_disk_get(disk_blob(blob), chunk, room);
@@ -45,13 +46,13 @@ static void disk_bad(struct rafsi_store_blob *blob, const struct rafsi_disk_chun
     rafsi_disk_bad(disk_blob(blob), chunk);
 }
 
-static void disk_put(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
+static bool disk_put(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
                      const struct rafsi_store_flight *flight, const struct verified *good,
                      const rafs_call *call)
 {
     (void)call;
-    rafsi_disk_put(disk_blob(blob), chunk, (const struct rafsi_disk_flight *)flight,
-                   good);
+    return rafsi_disk_put(disk_blob(blob), chunk,
+                          (const struct rafsi_disk_flight *)flight, good);
 }
 
 static int disk_begin(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,

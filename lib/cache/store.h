@@ -22,10 +22,11 @@ struct rafsi_store {
                 struct rafsi_store_blob **out, rafs_error *err);
     void (*close)(struct rafsi_store_blob *blob); /* NULL is fine */
     bool (*has)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk);
-    bool (*get)(struct rafsi_store_blob *blob, struct rafsi_disk_chunk *chunk, void *room,
-                const rafs_call *call);
+    enum rafsi_disk_from (*get)(struct rafsi_store_blob *blob,
+                                struct rafsi_disk_chunk *chunk, void *room,
+                                const rafs_call *call);
     void (*bad)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk);
-    void (*put)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
+    bool (*put)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
                 const struct rafsi_store_flight *flight, const struct verified *good,
                 const rafs_call *call);
     int (*begin)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,

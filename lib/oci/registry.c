@@ -188,6 +188,7 @@ static int renew(struct oci_registry *registry, uint64_t seen, const char *chall
 
     if (rc < 0 || !ours)
         return rc;
+    rafs_call_count(call, RAFS_EVENT_RENEWAL, 1);
     copy = rafsi_strdup(&registry->env, challenge);
     rc = copy ? rafsi_pass_make(registry, challenge, first, call, &fresh, &local)
               : rafsi_fail_nomem(&local, 0);
@@ -321,6 +322,7 @@ static struct http_site site_of(struct oci_registry *registry)
 {
     return (struct http_site){.http = registry->http,
                               .user = registry,
+                              .name = registry->host,
                               .url = registry_url,
                               .ask = registry_ask,
                               .release = registry_release};

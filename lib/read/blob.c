@@ -21,6 +21,31 @@ static int blob_state(struct rafsi_reader *reader, uint32_t blob, struct blob_st
     return RAFS_OK;
 }
 
+/* A source failed: with the name of what it failed at. */
+static void failed(struct rafsi_reader *reader, uint32_t blob, size_t source,
+                   uint32_t cause, uint32_t tries, const rafs_error *error)
+{
+    rafs_error named = *error;
+
+    rafsi_fail_object(&named, named.code, "blob %s", reader->tree->blobs[blob].id);
+    rafsi_stats_failed(&reader->stats, source, cause, tries, &named);
+}
+
+/* Opening may cost requests too, of which only the events are counted. */
+static int ask_open(struct rafsi_reader *reader, size_t source, const char *id,
+                    const rafs_call *call, struct rafsi_blob_handle *out, rafs_error *err)
+{
+    rafs_call none = RAFS_CALL_INIT;
+    rafs_call counted = call ? *call : none;
+    struct rafs_tally tally = {0};
+    int rc;
+
+    counted.tally = &tally;
+    rc = rafsi_backend_open(reader->sources[source], id, &counted, out, err);
+    rafsi_stats_events(&reader->stats, source, &tally);
+    return rc;
+}
+
 int rafsi_blob_open_at(struct rafsi_reader *reader, uint32_t blob, size_t source,
                        const rafs_call *call, struct blob_source **out, rafs_error *err)
 {
@@ -28,6 +53,7 @@ int rafsi_blob_open_at(struct rafsi_reader *reader, uint32_t blob, size_t source
     struct blob_source *present;
     struct blob_source *made;
     struct blob_state *state;
+    rafs_error local = RAFS_ERROR_INIT;
     int rc = blob_state(reader, blob, &state, err);
 
     if (rc < 0)
@@ -40,8 +66,12 @@ int rafsi_blob_open_at(struct rafsi_reader *reader, uint32_t blob, size_t source
     made = rafsi_alloc_zero(&reader->env, sizeof(*made));
     if (!made)
         return rafsi_fail_nomem(err, sizeof(*made));
-    rc = rafsi_backend_open(reader->sources[source], id, call, &made->handle, err);
+    made->source = source;
+    rc = ask_open(reader, source, id, call, &made->handle, &local);
     if (rc < 0) {
+        failed(reader, blob, source, RAFS_CAUSE_METADATA, 1, &local);
+        if (err)
+            *err = local;
         rafsi_free(&reader->env, made);
         return rc;
     }
@@ -59,21 +89,33 @@ int rafsi_blob_fetch(struct rafsi_reader *reader, uint32_t blob,
                      const struct blob_source *at, uint32_t cause, uint64_t offset,
                      void *buf, size_t len, const rafs_call *call, rafs_error *err)
 {
+    struct stats_request request;
+    rafs_error local = RAFS_ERROR_INIT;
     uint64_t requests = 0;
-    int rc = rafsi_backend_read(&at->handle, reader->tree->blobs[blob].id, offset, buf,
-                                len, call, &requests, err);
+    uint64_t sent;
+    int rc;
 
-    atomic_fetch_add_explicit(&reader->requests[cause], requests, memory_order_relaxed);
+    rafsi_stats_ask(&reader->stats, &request, call);
+    rc = rafsi_backend_read(&at->handle, reader->tree->blobs[blob].id, offset, buf, len,
+                            &request.call, &requests, &local);
+    rafsi_stats_answered(&reader->stats, &request, at->source, cause, requests,
+                         rc == RAFS_OK ? len : 0);
     if (rc == RAFS_OK)
-        atomic_fetch_add_explicit(&reader->bytes[cause], len, memory_order_relaxed);
+        return rc;
+    sent = rafsi_tally_of(&request.tally, RAFS_EVENT_SENT);
+    failed(reader, blob, at->source, cause,
+           (uint32_t)rafsi_min(sent ? sent : requests, UINT32_MAX), &local);
+    if (err)
+        *err = local;
     return rc;
 }
 
-void rafsi_blob_strike(struct rafsi_reader *reader, uint32_t blob, size_t source)
+void rafsi_blob_strike(struct rafsi_reader *reader, uint32_t blob, size_t source,
+                       uint32_t cause, const rafs_error *error)
 {
     struct blob_state *state = atomic_load(&reader->blobs[blob]);
 
-    atomic_fetch_add_explicit(&reader->refused, 1, memory_order_relaxed);
+    failed(reader, blob, source, cause, 1, error);
     if (state)
         atomic_fetch_add(&state->strikes[source], 1);
 }

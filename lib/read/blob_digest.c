@@ -250,7 +250,7 @@ static int search_digests(struct rafsi_reader *reader, uint32_t blob,
         if (rc == RAFS_OK)
             return rc;
         if (rc == RAFS_E_CORRUPT)
-            rafsi_blob_strike(reader, blob, order[i]);
+            rafsi_blob_strike(reader, blob, order[i], RAFS_CAUSE_METADATA, &local);
         if (rafsi_ends_search(rc) || rafsi_severity(rc) >= rafsi_severity(worst)) {
             *err = local;
             worst = rc;

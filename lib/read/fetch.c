@@ -165,6 +165,18 @@ out:
     return rc;
 }
 
+/* Note a failure that no source is to blame for. */
+static void no_fault_of_a_source(struct rafsi_reader *reader,
+                                 const struct rafsi_chunk *chunk, uint32_t cause,
+                                 const rafs_error *error)
+{
+    rafs_error named = *error;
+
+    rafsi_fail_object(&named, named.code, "blob %s",
+                      reader->tree->blobs[chunk->record.blob].id);
+    rafsi_stats_failed_alone(&reader->stats, cause, &named);
+}
+
 bool rafsi_ends_search(int rc)
 {
     return rc == RAFS_E_CANCELLED || rc == RAFS_E_NOMEM || rc == RAFS_E_LIMIT ||
@@ -204,11 +216,13 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
         if (rc == RAFS_OK)
             break;
         if (rafsi_ends_search(rc)) {
+            if (rc == RAFS_E_LIMIT || rc == RAFS_E_BUG)
+                no_fault_of_a_source(reader, chunk, cause, &local);
             *err = local;
             break;
         }
         if (rc == RAFS_E_CORRUPT) {
-            rafsi_blob_strike(reader, chunk->record.blob, order[i]);
+            rafsi_blob_strike(reader, chunk->record.blob, order[i], cause, &local);
             rafsi_log(&reader->env, RAFS_LOG_WARNING,
                       "source %zu of blob %s answered wrong bytes: %s", i, id,
                       local.text);
@@ -217,6 +231,8 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
             *err = local;
             worst = rc;
         }
+        if (i + 1 < count && rc != RAFS_E_NOENT)
+            rafsi_stats_failover(&reader->stats, order[i]);
         rc = worst;
         if (rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL) < 0)
             break;
@@ -224,10 +240,12 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     rafsi_worker_give(reader, worker);
     if (rc == RAFS_OK)
         return rc;
-    if (count == 0 || rc == RAFS_E_NOENT)
-        return rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, ENOENT, NULL,
-                             count == 0 ? "no source of blobs was given for it"
-                                        : "none of the sources has it");
+    if (count == 0 || rc == RAFS_E_NOENT) {
+        rc = rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, ENOENT, NULL,
+                           count == 0 ? "no source of blobs was given for it"
+                                      : "none of the sources has it");
+        no_fault_of_a_source(reader, chunk, cause, err);
+    }
     return rc;
 }
 
@@ -240,15 +258,17 @@ static void account(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 }
 
 void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      const struct rafsi_cache_key *key, bool ahead,
+                      const struct rafsi_cache_key *key, uint32_t cause,
                       struct verified *good)
 {
+    bool ahead = cause != RAFS_CAUSE_DEMAND;
+
     if (ahead)
         rafsi_cache_put_ahead(reader->cache, key, good);
     else
         rafsi_cache_put(reader->cache, key, good);
     account(reader, chunk, ahead);
-    atomic_fetch_add_explicit(&reader->fetched, 1, memory_order_relaxed);
+    rafsi_stats_chunk(&reader->stats, ORIGIN_FETCHED, cause);
 }
 
 /* The right to fetch, as far as other processes are concerned. Who only reads ahead does
@@ -259,8 +279,8 @@ static int begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                  rafs_error *err)
 {
     if (wish->cause == RAFS_CAUSE_DEMAND)
-        return rafsi_kept_begin(reader, chunk, call, kept, good, err);
-    if (rafsi_kept_try(reader, chunk, call, kept, good))
+        return rafsi_kept_begin(reader, chunk, wish->cause, call, kept, good, err);
+    if (rafsi_kept_try(reader, chunk, wish->cause, call, kept, good))
         return RAFS_OK;
     return rafsi_fail(err, RAFS_E_CANCELLED, RAFS_STAGE_FETCH, NULL,
                       "another process is fetching it");
@@ -298,14 +318,19 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     struct verified *good = rafsi_cache_get(reader->cache, key);
     int rc = RAFS_OK;
 
-    if (!good)
+    if (good) {
+        rafsi_stats_chunk(&reader->stats, ORIGIN_MEMORY, wish->cause);
+    } else {
         rc = begin(reader, chunk, wish, call, &kept, &good, &local);
+        if (rc < 0)
+            no_fault_of_a_source(reader, chunk, wish->cause, &local);
+    }
     if (rc == RAFS_OK && good) {
         rafsi_cache_put(reader->cache, key, good);
     } else if (rc == RAFS_OK) {
         rc = lead_fetch(reader, chunk, wish, call, &good, &rest, &local);
         if (rc == RAFS_OK) {
-            rafsi_fetch_keep(reader, chunk, key, wish->cause != RAFS_CAUSE_DEMAND, good);
+            rafsi_fetch_keep(reader, chunk, key, wish->cause, good);
             rafsi_kept_put(reader, chunk, kept, good, call);
         }
     }
@@ -330,7 +355,6 @@ static struct verified *remembered(struct rafsi_reader *reader,
 
     if (!good)
         return NULL;
-    atomic_fetch_add_explicit(&reader->cached, 1, memory_order_relaxed);
     if (ahead) {
         account(reader, chunk, false);
         atomic_fetch_sub_explicit(&reader->extra, chunk->record.compressed_size,
@@ -348,13 +372,39 @@ static int readable(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
                              reader->tree->blobs[chunk->record.blob].id);
 }
 
+/* A chunk that is not in memory: wait for whoever fetches it, or do it. */
+static int obtain(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                  const struct rafsi_cache_key *key, const struct wish *wish,
+                  const rafs_call *call, struct verified **out, rafs_error *err)
+{
+    rafs_error local = RAFS_ERROR_INIT;
+    struct rafsi_flight *flight = NULL;
+    int rc = readable(reader, chunk, &local);
+
+    if (rc == RAFS_OK)
+        rc = rafsi_flight_join(reader->flights, key, call, &flight, out, &local);
+    if (rc == RAFS_OK && flight)
+        return lead(reader, chunk, key, wish, flight, call, out, err);
+    if (rc == RAFS_OK) {
+        rafsi_stats_chunk(&reader->stats, ORIGIN_SHARED, wish->cause);
+        return rc;
+    }
+    /* What failed for the one who led is noted already. */
+    if (rc == RAFS_E_TIMEOUT || rc == RAFS_E_UNSUPPORTED)
+        no_fault_of_a_source(reader, chunk, wish->cause, &local);
+    if (err)
+        *err = local;
+    return rc;
+}
+
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 const struct wish *wish, const rafs_call *call, struct verified **out,
                 rafs_error *err)
 {
+    struct stats *stats = &reader->stats;
     struct rafsi_cache_key key;
     struct rafsi_chunk found;
-    struct rafsi_flight *flight;
+    struct stats_timer wait;
     struct verified *good;
     int rc;
 
@@ -370,12 +420,10 @@ int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
         *out = good;
         return RAFS_OK;
     }
-    rc = readable(reader, chunk, err);
-    if (rc == RAFS_OK)
-        rc = rafsi_flight_join(reader->flights, &key, call, &flight, out, err);
-    if (rc < 0 || !flight)
-        return rc;
-    return lead(reader, chunk, &key, wish, flight, call, out, err);
+    wait = rafsi_stats_begin(stats, &stats->waiting);
+    rc = obtain(reader, chunk, &key, wish, call, out, err);
+    rafsi_stats_end(stats, &stats->waiting, &stats->waits, &wait);
+    return rc;
 }
 
 int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,

@@ -48,60 +48,65 @@ bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 }
 
 static bool get(struct rafsi_reader *reader, struct rafsi_store_blob *blob,
-                const struct rafsi_chunk *chunk, const rafs_call *call,
+                const struct rafsi_chunk *chunk, uint32_t cause, const rafs_call *call,
                 struct verified **out)
 {
     struct rafsi_disk_chunk place = place_of(chunk);
     struct rafsi_buffer *raw = NULL;
+    enum rafsi_disk_from from;
     int rc = RAFS_E_NOENT;
 
     if (rafsi_pool_take(reader->pool, place.size, &raw, NULL) < 0)
         return false;
-    if (reader->store->get(blob, &place, raw->at, call))
+    from = reader->store->get(blob, &place, raw->at, call);
+    if (from != RAFSI_DISK_NOT)
         rc = rafsi_verify(raw, reader->hashes, chunk->digest_algorithm,
                           chunk->record.digest, out, NULL);
     if (rc == RAFS_OK) {
-        atomic_fetch_add_explicit(&reader->cached, 1, memory_order_relaxed);
+        rafsi_stats_chunk(&reader->stats,
+                          from == RAFSI_DISK_OTHER ? ORIGIN_OTHER_BLOB : ORIGIN_DISK,
+                          cause);
         return true;
     }
     rafsi_buffer_free(raw);
     if (rc == RAFS_E_CORRUPT) {
-        atomic_fetch_add_explicit(&reader->cache_refused, 1, memory_order_relaxed);
+        rafsi_stats_cache_refused(&reader->stats);
         reader->store->bad(blob, &place);
     }
     return false;
 }
 
 int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                     const rafs_call *call, struct rafsi_store_flight **flight,
-                     struct verified **out, rafs_error *err)
+                     uint32_t cause, const rafs_call *call,
+                     struct rafsi_store_flight **flight, struct verified **out,
+                     rafs_error *err)
 {
     struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
     struct rafsi_disk_chunk place = place_of(chunk);
     int rc;
 
     *flight = NULL;
-    if (!blob || get(reader, blob, chunk, call, out))
+    if (!blob || get(reader, blob, chunk, cause, call, out))
         return RAFS_OK;
     rc = reader->store->begin(blob, &place, call, flight, err);
     /* Another process fetched it meanwhile; if that is damaged too, we fetch at once. */
     if (rc == RAFS_OK && !*flight)
-        get(reader, blob, chunk, call, out);
+        get(reader, blob, chunk, cause, call, out);
     return rc;
 }
 
 bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    const rafs_call *call, struct rafsi_store_flight **flight,
-                    struct verified **out)
+                    uint32_t cause, const rafs_call *call,
+                    struct rafsi_store_flight **flight, struct verified **out)
 {
     struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
     struct rafsi_disk_chunk place = place_of(chunk);
 
     *flight = NULL;
-    if (!blob || get(reader, blob, chunk, call, out) ||
+    if (!blob || get(reader, blob, chunk, cause, call, out) ||
         reader->store->attempt(blob, &place, flight))
         return true;
-    return get(reader, blob, chunk, call, out);
+    return get(reader, blob, chunk, cause, call, out);
 }
 
 void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
@@ -111,8 +116,8 @@ void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
     struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
     struct rafsi_disk_chunk place = place_of(chunk);
 
-    if (blob)
-        reader->store->put(blob, &place, flight, good, call);
+    if (blob && !reader->store->put(blob, &place, flight, good, call))
+        rafsi_stats_unkept(&reader->stats);
 }
 
 void rafsi_kept_end(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,

@@ -47,6 +47,17 @@ int rafsi_reader_extents(struct rafsi_reader *reader, const struct rafsi_node *f
 int rafsi_reader_check(struct rafsi_reader *reader, const rafs_check_options *options,
                        rafs_check_result *result, const rafs_call *call, rafs_error *err);
 
+/* metrics.c: counters by family; see rafs/stats.h. id is one of them. */
+uint32_t rafsi_metric_count(void);
+bool rafsi_metric_get(uint32_t id, rafs_metric *out); /* false: there is none */
 void rafsi_reader_stats(const struct rafsi_reader *reader, rafs_stats *out);
+size_t rafsi_reader_samples(const struct rafsi_reader *reader, uint32_t id, size_t first,
+                            rafs_sample *samples, size_t capacity);
+void rafsi_reader_failures(struct rafsi_reader *reader, uint64_t after,
+                           rafs_failure *failures, size_t capacity, size_t *count);
+/* What it took to open the image, at one of its sources, or at none of them. */
+void rafsi_reader_opened(struct rafsi_reader *reader, const rafs_backend *backend,
+                         const struct rafs_tally *tally, uint64_t requests,
+                         uint64_t bytes);
 
 #endif

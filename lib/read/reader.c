@@ -55,7 +55,9 @@ int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
     reader->env = *env;
     reader->tree = tree;
     reader->hashes = hashes;
-    rc = make_parts(reader, err);
+    rc = rafsi_stats_new(&reader->stats, &reader->env, err);
+    if (rc == RAFS_OK)
+        rc = make_parts(reader, err);
     if (rc == RAFS_OK)
         rc = rafsi_kept_new(reader, sources->cache, err);
     if (rc < 0) {
@@ -66,6 +68,9 @@ int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
     for (size_t i = 0; i < sources->count; i++)
         reader->sources[i + 1] = sources->backends[i];
     reader->source_count = sources->count + 1;
+    for (size_t i = 0; i < reader->source_count; i++)
+        if (reader->sources[i])
+            rafsi_stats_name(&reader->stats, i, reader->sources[i]);
     rc = rafsi_ahead_new(reader, err);
     if (rc < 0) {
         reader->sources[0] = NULL; /* taken only on success */
@@ -96,20 +101,8 @@ void rafsi_reader_free(struct rafsi_reader *reader)
     rafs_backend_free(reader->sources[0]);
     if (reader->worker_lock_ready)
         pthread_mutex_destroy(&reader->worker_lock);
+    rafsi_stats_free(&reader->stats);
     rafsi_free(&reader->env, reader);
-}
-
-void rafsi_reader_stats(const struct rafsi_reader *reader, rafs_stats *out)
-{
-    out->chunks_cached = atomic_load(&reader->cached);
-    out->cache_refused = atomic_load(&reader->cache_refused);
-    out->chunks_fetched = atomic_load(&reader->fetched);
-    out->chunks_refused = atomic_load(&reader->refused);
-    for (size_t i = 0; i < CAUSES; i++) {
-        out->requests += atomic_load(&reader->requests[i]);
-        out->bytes_fetched += atomic_load(&reader->bytes[i]);
-    }
-    out->cache_bytes = rafsi_cache_bytes(reader->cache);
 }
 
 /* A position in the caller's pieces of memory. */
@@ -199,7 +192,7 @@ static int read_chunk(struct rafsi_reader *reader, const struct rafsi_node *file
     return rc;
 }
 
-int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file,
+static int read_range(struct rafsi_reader *reader, const struct rafsi_node *file,
                       uint64_t offset, const rafs_iovec *iov, size_t iov_count,
                       size_t *nread, const rafs_call *call, rafs_error *err)
 {
@@ -224,6 +217,16 @@ int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file
     }
     *nread = (size_t)len;
     return RAFS_OK;
+}
+
+int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file,
+                      uint64_t offset, const rafs_iovec *iov, size_t iov_count,
+                      size_t *nread, const rafs_call *call, rafs_error *err)
+{
+    int rc = read_range(reader, file, offset, iov, iov_count, nread, call, err);
+
+    rafsi_stats_read(&reader->stats, rc, *nread);
+    return rc;
 }
 
 /* Say where a chunk lies that is batched or has no record: the first source that can tell

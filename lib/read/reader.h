@@ -12,9 +12,10 @@
 #include "read/crew.h"
 #include "read/flight.h"
 #include "read/read.h"
+#include "read/stats.h"
 #include "verify/verify.h"
 
-enum { WORKERS_IDLE_MAX = 8, BUFFERS_IDLE_MAX = 8, CAUSES = RAFS_CAUSE_CHECK + 1 };
+enum { WORKERS_IDLE_MAX = 8, BUFFERS_IDLE_MAX = 8 };
 
 /* The compression information of a blob, as one source told it. Untrusted: what it says
  * is proved by the digests of the chunks that are found with its help. */
@@ -26,6 +27,7 @@ struct blob_meta {
 
 /* A blob at one source. */
 struct blob_source {
+    size_t source;
     struct rafsi_blob_handle handle;
     _Atomic(struct blob_meta *) meta; /* NULL until wanted */
 };
@@ -64,8 +66,7 @@ struct rafsi_reader {
     bool worker_lock_ready;
     struct worker *workers;
     size_t workers_idle;
-    atomic_uint_least64_t cached, cache_refused, fetched, refused;
-    atomic_uint_least64_t requests[CAUSES], bytes[CAUSES];
+    struct stats stats;
     /* Stored bytes that reads asked for, and those fetched besides and not yet used. */
     atomic_uint_least64_t wanted, extra;
 };
@@ -81,12 +82,13 @@ bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 /* Get it, or the right to fetch it as the only one of all processes: *out, or *flight, or
  * neither where it cannot be kept. */
 int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                     const rafs_call *call, struct rafsi_store_flight **flight,
-                     struct verified **out, rafs_error *err);
+                     uint32_t cause, const rafs_call *call,
+                     struct rafsi_store_flight **flight, struct verified **out,
+                     rafs_error *err);
 /* The same without waiting; false: another process fetches it. */
 bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    const rafs_call *call, struct rafsi_store_flight **flight,
-                    struct verified **out);
+                    uint32_t cause, const rafs_call *call,
+                    struct rafsi_store_flight **flight, struct verified **out);
 void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                     const struct rafsi_store_flight *flight, const struct verified *good,
                     const rafs_call *call);
@@ -107,7 +109,9 @@ int rafsi_blob_open_at(struct rafsi_reader *reader, uint32_t blob, size_t source
 int rafsi_blob_fetch(struct rafsi_reader *reader, uint32_t blob,
                      const struct blob_source *at, uint32_t cause, uint64_t offset,
                      void *buf, size_t len, const rafs_call *call, rafs_error *err);
-void rafsi_blob_strike(struct rafsi_reader *reader, uint32_t blob, size_t source);
+/* A source answered wrong bytes: error says what is wrong with them. */
+void rafsi_blob_strike(struct rafsi_reader *reader, uint32_t blob, size_t source,
+                       uint32_t cause, const rafs_error *error);
 /* The sources in the order in which to ask them: those that never lied first. */
 size_t rafsi_blob_order(struct rafsi_reader *reader, uint32_t blob,
                         size_t order[RAFS_SOURCES_MAX + 1]);
@@ -172,7 +176,7 @@ int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chu
                       const struct wish *wish, const rafs_call *call, rafs_error *err);
 /* Remember a chunk that came from a source. */
 void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      const struct rafsi_cache_key *key, bool ahead,
+                      const struct rafsi_cache_key *key, uint32_t cause,
                       struct verified *good);
 /* The same from the sources alone, past cache and flights; but for RAFS_CAUSE_CHECK what
  * lies beside it in a batch is put into the cache. err is not NULL. */

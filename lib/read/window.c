@@ -19,7 +19,7 @@ enum {
 struct piece {
     struct rafsi_chunk chunk;
     struct rafsi_flight *flight; /* NULL: the chunk that was wanted, whose leader lands */
-    bool ahead;
+    uint32_t cause;
 };
 
 struct window {
@@ -119,9 +119,9 @@ static struct rafsi_flight *board(struct rafsi_reader *reader,
 }
 
 static void add(struct window *window, const struct rafsi_chunk *chunk,
-                struct rafsi_flight *flight, bool ahead)
+                struct rafsi_flight *flight, uint32_t cause)
 {
-    window->pieces[window->count++] = (struct piece){*chunk, flight, ahead};
+    window->pieces[window->count++] = (struct piece){*chunk, flight, cause};
     window->end = chunk->record.compressed_offset + chunk->record.compressed_size;
     window->raw_bytes += chunk->record.uncompressed_size;
 }
@@ -160,7 +160,7 @@ static void extend_wanted(struct rafsi_reader *reader, struct window *window,
             break;
         flight = place == FITS ? board(reader, &next) : NULL;
         if (flight)
-            add(window, &next, flight, wish->cause != RAFS_CAUSE_DEMAND);
+            add(window, &next, flight, wish->cause);
     }
 }
 
@@ -171,6 +171,7 @@ static void extend_extra(struct rafsi_reader *reader, struct window *window,
 {
     struct rafsi_chunk next = window->pieces[window->count - 1].chunk;
     bool v6 = reader->tree->super.version == 6;
+    uint32_t cause = wish->cause == RAFS_CAUSE_DEMAND ? RAFS_CAUSE_AHEAD : wish->cause;
 
     for (unsigned seen = 0; window->count < PIECES_MAX && seen < 2 * PIECES_MAX; seen++) {
         struct rafsi_flight *flight;
@@ -181,7 +182,7 @@ static void extend_extra(struct rafsi_reader *reader, struct window *window,
             break;
         flight = board(reader, &next);
         if (flight)
-            add(window, &next, flight, true);
+            add(window, &next, flight, cause);
     }
 }
 
@@ -203,7 +204,9 @@ static int open_piece(struct rafsi_reader *reader, const struct window *window,
     else if (record->compressed_size == raw->len)
         memcpy(raw->at, from, raw->len);
     else
-        rc = RAFS_E_CORRUPT;
+        rc = rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_METADATA, NULL,
+                        "chunk %u is stored plain in %u bytes, but has %zu",
+                        record->index, record->compressed_size, raw->len);
     if (rc == RAFS_OK)
         rc = rafsi_verify(raw, reader->hashes, chunk->digest_algorithm, record->digest,
                           out, err);
@@ -247,7 +250,7 @@ static struct window *make(struct rafsi_reader *reader, const struct rafsi_chunk
     window->bytes = NULL;
     window->source = source;
     window->count = 0;
-    add(window, chunk, NULL, false);
+    add(window, chunk, NULL, RAFS_CAUSE_DEMAND);
     return window;
 }
 
@@ -260,6 +263,7 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
     struct worker *worker = NULL;
     struct blob_source *at;
     struct window *window;
+    rafs_error local = RAFS_ERROR_INIT;
     struct bounds bounds;
     int rc;
 
@@ -281,10 +285,10 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
     if (rc == RAFS_OK)
         rc = rafsi_worker_take(reader, &worker, NULL);
     if (rc == RAFS_OK)
-        rc = open_piece(reader, window, chunk, worker, out, NULL);
+        rc = open_piece(reader, window, chunk, worker, out, &local);
     rafsi_worker_give(reader, worker);
     if (rc == RAFS_E_CORRUPT)
-        rafsi_blob_strike(reader, blob, order[0]);
+        rafsi_blob_strike(reader, blob, order[0], wish->cause, &local);
     if (rc < 0) {
         give_up(reader, window, 1);
         return false;
@@ -297,14 +301,16 @@ static int finish_piece(struct rafsi_reader *reader, const struct window *window
                         struct piece *piece, struct worker *worker, const rafs_call *call)
 {
     struct rafsi_cache_key key = rafsi_chunk_key(&piece->chunk);
+    rafs_error local = RAFS_ERROR_INIT;
     struct verified *good = NULL;
-    int rc = open_piece(reader, window, &piece->chunk, worker, &good, NULL);
+    int rc = open_piece(reader, window, &piece->chunk, worker, &good, &local);
 
     if (rc == RAFS_OK) {
-        rafsi_fetch_keep(reader, &piece->chunk, &key, piece->ahead, good);
+        rafsi_fetch_keep(reader, &piece->chunk, &key, piece->cause, good);
         rafsi_kept_put(reader, &piece->chunk, NULL, good, call);
     } else if (rc == RAFS_E_CORRUPT)
-        rafsi_blob_strike(reader, piece->chunk.record.blob, window->source);
+        rafsi_blob_strike(reader, piece->chunk.record.blob, window->source, piece->cause,
+                          &local);
     rafsi_flight_land(reader->flights, piece->flight,
                       rc == RAFS_OK ? RAFS_OK : RAFS_E_CANCELLED, good, NULL);
     rafsi_verified_drop(good);
