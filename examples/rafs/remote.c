@@ -148,6 +148,12 @@ static bool open_http(struct command *c, const char *image, rafs_open_options *o
     char name_shown[512];
     bool good;
 
+    /* It is not shown: such a query often lets in whoever has it. */
+    if (strchr(image, '?')) {
+        command_usage(c, "a URL with a query names no folder in which blobs could be");
+        free(base);
+        return false;
+    }
     if (!base) {
         command_say(c, EXIT_SOURCE, "out of memory");
         return false;

@@ -2,6 +2,7 @@
 /* One attempt at a request: run it, judge what came. */
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 
 #include "backend/http_client.h"
 
@@ -20,6 +21,8 @@ static const char *judge_headers(struct http_attempt *attempt, int status)
 
     if (attempt->broken)
         return attempt->broken;
+    if (status < 200 || status > 599)
+        return "a status that there is none of";
     if (attempt->encoded)
         return "a Content-Encoding that was not asked for";
     if (attempt->transfer && attempt->length != UINT64_MAX)
@@ -250,6 +253,21 @@ static enum http_verdict again(rafs_error *err, enum http_verdict verdict, int o
     return verdict;
 }
 
+/* libcurl says "out of memory" for a header line of more than 100 KB too. Is there none?
+ */
+static bool is_shortage(CURL *easy)
+{
+    long sent = 0;
+    void *probe;
+
+    curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+    if (sent == 0)
+        return true;
+    probe = malloc(4 * HEADERS_BYTES_MAX);
+    free(probe);
+    return !probe;
+}
+
 /* libcurl's own failures. */
 static enum http_verdict judge_code(CURLcode code, CURL *easy, const char *text,
                                     rafs_error *err)
@@ -264,6 +282,9 @@ static enum http_verdict judge_code(CURLcode code, CURL *easy, const char *text,
         return again(err, HTTP_SOON, EACCES, "the proxy refuses: %s", detail);
     switch (code) {
     case CURLE_OUT_OF_MEMORY:
+        if (!is_shortage(easy))
+            return again(err, HTTP_SOON, EPROTO, "%s",
+                         "the server sends a header that is too long");
         rafsi_fail_nomem(err, 0);
         return HTTP_FINAL;
     case CURLE_URL_MALFORMAT:
