@@ -7,6 +7,7 @@
  * beside it.
  */
 
+#include "oci/layout.h"
 #include "oci/pull.h"
 #include "oci/registry.h"
 #include "oci/store.h"

@@ -91,7 +91,16 @@ static int get_manifest(const struct oci_pull *pull, const uint8_t *digest,
                         struct document *out, rafs_error *err)
 {
     struct oci_wanted wanted = {OCI_GET_MANIFEST, digest, tag, OCI_JSON_MAX};
+    const struct oci_store *store = pull->store;
+    uint8_t found[OCI_DIGEST_BYTES];
 
+    if (!digest && store->resolve) {
+        int rc = store->resolve(store->user, tag, found, err);
+
+        if (rc < 0)
+            return rc;
+        wanted.digest = found;
+    }
     return get(pull, &wanted, "manifest", "manifest", env, out, err);
 }
 

@@ -22,7 +22,7 @@ struct oci_shelf {
 struct oci_pull {
     const struct oci_store *store;
     const uint8_t *digest; /* of the image; NULL: by tag */
-    const char *tag;       /* as in oci_wanted */
+    const char *tag;       /* NULL, without a digest: the only image of the store */
     const char *platform;  /* NULL: this machine's */
     bool referrers;        /* look for a RAFS form that hangs on an ordinary image */
     struct rafsi_hashes *hashes;

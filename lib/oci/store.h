@@ -19,13 +19,17 @@ enum oci_what {
 struct oci_wanted {
     enum oci_what what;
     const uint8_t *digest; /* NULL: by tag */
-    const char *tag;       /* NULL, without a digest: the only image that there is */
-    uint64_t limit;        /* a longer one is RAFS_E_LIMIT */
+    const char *tag;
+    uint64_t limit; /* a longer one is RAFS_E_LIMIT */
 };
 
 struct oci_store {
     void *user;
     const char *name; /* "the registry", for errors */
+    /* The digest that a tag stands for; tag NULL: the only image that there is. If this
+     * is NULL, get() takes tags. */
+    int (*resolve)(void *user, const char *tag, uint8_t out[OCI_DIGEST_BYTES],
+                   rafs_error *err);
     /* *out is memory of env's allocator. RAFS_E_NOENT: there is no such thing. */
     int (*get)(void *user, const struct oci_wanted *wanted, const struct rafsi_env *env,
                const rafs_call *call, uint8_t **out, size_t *len, rafs_error *err);
