@@ -18,6 +18,7 @@
 #include "http.h"
 #include "image.h"
 #include "inode.h"
+#include "layout.h"
 #include "limits.h"
 #include "read.h"
 #include "registry.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Images and blobs in registries. */
-#include "api/open.h"
+#include "api/pull.h"
 #include "cache/cache.h"
-#include "oci/oci.h"
 
 void rafs_registry_options_init(rafs_registry_options *options)
 {
@@ -65,49 +64,6 @@ int rafs_backend_new_registry(rafs_http *http, const char *repository,
     return rc;
 }
 
-/* The bootstrap into memory, and an image on top of it. */
-static int pull_and_open(const struct oci_pull *pull, struct oci_registry *registry,
-                         struct wishes *wishes, rafs_image **out, rafs_error *err)
-{
-    rafs_backend *sources[RAFS_SOURCES_MAX];
-    rafs_backend *backend = NULL;
-    struct origin origin = {.fd = -1};
-    struct rafs_tally tally = {0};
-    uint8_t *bootstrap = NULL;
-    rafs_image *image = NULL;
-    size_t len = 0;
-    int rc;
-
-    wishes->call.tally = &tally;
-    rc = rafsi_oci_pull(pull, &wishes->env, &bootstrap, &len, &wishes->bound, err);
-    wishes->call.tally = NULL;
-    if (rc == RAFS_OK)
-        rc = rafsi_registry_backend(registry, &backend, err);
-    if (rc < 0)
-        goto out;
-    for (size_t i = 0; i < wishes->options.backend_count; i++)
-        sources[i] = wishes->options.backends[i];
-    sources[wishes->options.backend_count] = backend;
-    wishes->options.backends = sources;
-    wishes->options.backend_count++;
-    origin.memory = bootstrap;
-    origin.size = len;
-    rc = rafsi_image_make(&origin, wishes, &image, err);
-    if (rc < 0)
-        goto out;
-    rafsi_reader_opened(image->reader, backend, &tally,
-                        rafsi_tally_of(&tally, RAFS_EVENT_SENT),
-                        rafsi_tally_of(&tally, RAFS_EVENT_RECEIVED));
-    image->own_backend = backend;
-    image->own_bootstrap = bootstrap;
-    *out = image;
-    return RAFS_OK;
-out:
-    rafs_backend_free(backend);
-    rafsi_free(&wishes->env, bootstrap);
-    return rc;
-}
-
 struct shelf {
     rafs_cache *cache;
     const struct rafsi_store *store;
@@ -153,6 +109,7 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     rafs_registry_options how;
     struct wishes wishes;
     struct oci_registry *from;
+    rafs_backend *backend = NULL;
     struct oci_store store;
     struct oci_pull pull = {.store = &store};
     struct shelf documents = {.call = &wishes.call};
@@ -164,9 +121,8 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     rc = rafsi_wishes_take(options, call, &wishes, err);
     if (rc == RAFS_OK)
         rc = take_options(registry, &how, err);
-    if (rc == RAFS_OK && wishes.options.backend_count == RAFS_SOURCES_MAX)
-        rc = rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "rafs_open_options",
-                        "no room for the registry among %d backends", RAFS_SOURCES_MAX);
+    if (rc == RAFS_OK)
+        rc = rafsi_room_for_one(&wishes, err);
     if (rc == RAFS_OK)
         rc = rafsi_hashes_new(&wishes.env, &pull.hashes, err);
     if (rc < 0)
@@ -189,9 +145,13 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     pull.bootstrap_limit = wishes.limits.inlined_bootstrap_bytes;
     pull.call = &wishes.call;
     pull.referrers = how.flags & RAFS_REGISTRY_REFERRERS;
-    rc = pull_and_open(&pull, from, &wishes, out, err);
-    if (rc < 0)
+    rc = rafsi_registry_backend(from, &backend, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_image_pull(&pull, backend, &wishes, out, err);
+    if (rc < 0) {
         rafsi_registry_disown(from);
+        rafs_backend_free(backend);
+    }
     rafsi_fail_object(err, rc, "%s", rafsi_registry_name(from));
     rafsi_registry_drop(from);
 out:
