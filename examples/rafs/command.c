@@ -192,7 +192,7 @@ void command_failed(struct command *c, const char *subject, const rafs_error *er
     if (is_about(err, subject) && err->has_offset && err->offset > 1)
         fprintf(stderr, " (the part from byte %" PRIu64 ")", err->offset);
     if (err->code == RAFS_E_BACKEND && err->stage == RAFS_STAGE_FETCH &&
-        err->os_errno == ENOENT && !c->http)
+        err->os_errno == ENOENT && c->image_path && !remote_is(c->image_path))
         put_sources(c);
     if (err->code == RAFS_E_TIMEOUT)
         fprintf(stderr, " (--timeout %g; 0 waits for ever)",

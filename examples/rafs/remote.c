@@ -84,6 +84,15 @@ static int ask_files(void *user, const char *host, const char *repo, uint32_t at
     return rc;
 }
 
+/* In an error of opening these are not about a path in the image. */
+void remote_open_code(struct command *c, const rafs_error *err)
+{
+    if (err->code == RAFS_E_BADARG)
+        c->outcome.code = EXIT_USAGE;
+    else if (err->code == RAFS_E_NOENT)
+        c->outcome.code = EXIT_SOURCE;
+}
+
 static bool open_registry(struct command *c, const char *image,
                           rafs_open_options *options)
 {
@@ -100,10 +109,7 @@ static bool open_registry(struct command *c, const char *image,
                                  command_call(c), &err) == RAFS_OK)
         return true;
     command_failed(c, image, &err);
-    if (err.code == RAFS_E_BADARG)
-        c->outcome.code = EXIT_USAGE;
-    else if (err.code == RAFS_E_NOENT)
-        c->outcome.code = EXIT_SOURCE;
+    remote_open_code(c, &err);
     return false;
 }
 
@@ -171,34 +177,40 @@ static bool open_http(struct command *c, const char *image, rafs_open_options *o
         return true;
     shown(image, name_shown, sizeof name_shown);
     command_failed(c, name_shown, &err);
-    c->outcome.code = err.code == RAFS_E_BADARG  ? EXIT_USAGE
-                      : err.code == RAFS_E_NOENT ? EXIT_SOURCE
-                                                 : c->outcome.code;
+    remote_open_code(c, &err);
     return false;
 }
 
-static const struct {
+static const struct kind {
     const char *prefix;
+    bool network;
     bool (*open)(struct command *c, const char *image, rafs_open_options *options);
-} kinds[] = {
-    {"docker://", open_registry}, {"http://", open_http}, {"https://", open_http}};
+} kinds[] = {{"docker://", true, open_registry},
+             {"http://", true, open_http},
+             {"https://", true, open_http},
+             {"oci:", false, layout_open},
+             {"oci-archive:", false, layout_open}};
 
-bool remote_is(const char *image)
+static const struct kind *kind_of(const char *image)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strncmp(image, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
-            return true;
-    return false;
+            return &kinds[i];
+    return NULL;
+}
+
+bool remote_is(const char *image)
+{
+    return kind_of(image) != NULL;
 }
 
 bool remote_open(struct command *c, const char *image, rafs_open_options *options)
 {
-    if (!make_http(c))
+    const struct kind *kind = kind_of(image);
+
+    if (kind->network && !make_http(c))
         return false;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strncmp(image, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
-            return kinds[i].open(c, image, options);
-    return false;
+    return kind->open(c, image, options);
 }
 
 void remote_close(struct command *c)
