@@ -9,70 +9,26 @@ own (below) that misbehaves on command. Usage: run_pull.py --rafs PATH
 import argparse
 import base64
 import gzip
-import hashlib
 import http.client
 import http.server
-import io
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+from oci_image import GOLDEN, make_image, sha  # noqa: E402
 from report import Report  # noqa: E402
 
-GOLDEN = os.path.join(ROOT, "tests", "golden")
 KINDS = ["v6-zstd", "v5-zstd", "v6-none", "v5-none", "v6-lz4"]
 ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 report = Report()
-
-
-def sha(data):
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def make_image(kind, spoil=None):
-    """Blobs by digest, and the manifest, of a golden image."""
-    folder = os.path.join(GOLDEN, kind)
-    with open(os.path.join(folder, "image.boot"), "rb") as f:
-        boot = f.read()
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        top = tarfile.TarInfo("image")
-        top.type, top.mode = tarfile.DIRTYPE, 0o755
-        tar.addfile(top)
-        entry = tarfile.TarInfo("image/image.boot")
-        entry.size = len(boot)
-        tar.addfile(entry, io.BytesIO(boot))
-    blobs, layers = {}, []
-    for name in sorted(os.listdir(os.path.join(folder, "blobs"))):
-        with open(os.path.join(folder, "blobs", name), "rb") as f:
-            data = f.read()
-        blobs["sha256:" + name] = data
-        layers.append({"mediaType": "application/vnd.oci.image.layer.nydus.blob.v1",
-                       "digest": "sha256:" + name, "size": len(data),
-                       "annotations": {"containerd.io/snapshot/nydus-blob": "true"}})
-    layer = gzip.compress(out.getvalue(), mtime=0)
-    blobs[sha(layer)] = layer
-    layers.append({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
-                   "digest": sha(layer), "size": len(layer),
-                   "annotations": {"containerd.io/snapshot/nydus-bootstrap": "true",
-                                   "containerd.io/snapshot/nydus-fs-version": kind[1]}})
-    config = json.dumps({"architecture": "amd64", "os": "linux"}).encode()
-    blobs[sha(config)] = config
-    manifest = json.dumps({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
-                   "digest": sha(config), "size": len(config)},
-        "layers": layers}).encode()
-    return blobs, manifest, sha(layer)
 
 
 def rafs(*args, env=None):
