@@ -69,6 +69,7 @@ bool layout_open(struct command *c, const char *image, rafs_open_options *option
         return false;
     }
     layout.platform = c->platform;
+    layout.flags = c->referrers ? RAFS_LAYOUT_REFERRERS : 0;
     rc = rafs_image_open_layout(where.path, where.name, &layout, options, &c->image,
                                 command_call(c), &err);
     free(where.path);
