@@ -118,6 +118,27 @@ RAFS_API int rafs_cache_list(rafs_cache *cache, uint32_t flags, rafs_cache_visit
 /** What rafs_cache_gc() is to do: bits. */
 enum { RAFS_CACHE_DRY_RUN = 1 /**< say what would go, and delete nothing */ };
 
+/** Options of rafs_cache_gc(); zero in a field means the default. */
+typedef struct rafs_cache_gc_options {
+    uint32_t struct_size; /**< sizeof(rafs_cache_gc_options) */
+    uint32_t flags;       /**< RAFS_CACHE_DRY_RUN */
+    /** Space that may be taken after the call; 0: the quota of the cache; 1 empties it */
+    uint64_t quota_bytes;
+    uint64_t free_floor_bytes; /**< space left to others; 0: as the cache was opened */
+    void *user;                /**< first argument of visit; borrowed */
+    /** Told of what went, or would go; what it returns does not matter. */
+    rafs_cache_visit visit;
+} rafs_cache_gc_options;
+
+#define RAFS_CACHE_GC_OPTIONS_INIT                         \
+    {                                                      \
+        sizeof(rafs_cache_gc_options), 0, 0, 0, NULL, NULL \
+    }
+
+/** Set options to the defaults, for callers without the macro. @param options  out; not
+ *  NULL. Never blocks. Any thread. Source: none. Since: 1.0. */
+RAFS_API void rafs_cache_gc_options_init(rafs_cache_gc_options *options);
+
 /** What rafs_cache_gc() did, or would do. */
 typedef struct rafs_cache_gc_result {
     uint32_t struct_size;   /**< sizeof(rafs_cache_gc_result); set before the call */
@@ -139,44 +160,99 @@ typedef struct rafs_cache_gc_result {
  * A cache does this by itself when it grows. What is open in any process, or pinned,
  * stays. Leftovers of processes that died are deleted too.
  *
- * @param cache        shared
- * @param flags        RAFS_CACHE_DRY_RUN or 0
- * @param quota_bytes  space that may be taken after the call; 0: the quota of the cache;
- *                     1 empties it
- * @param result       in and out, optional
- * @param err          out, optional
+ * @param cache    shared
+ * @param options  NULL: the defaults
+ * @param result   in and out, optional
+ * @param err      out, optional
  * @return RAFS_OK, also if what is in use does not let it fit
  *         RAFS_E_BADARG, RAFS_E_UNSUPPORTED, RAFS_E_NOMEM
  *         RAFS_E_BACKEND  the directory cannot be read; err->os_errno
  *
- * Blocks on storage. Any thread. Source: none. Since: 1.0.
+ * visit comes from the calling thread. Blocks on storage. Any thread. Source: none.
+ * Since: 1.0.
  */
-RAFS_API int rafs_cache_gc(rafs_cache *cache, uint32_t flags, uint64_t quota_bytes,
+RAFS_API int rafs_cache_gc(rafs_cache *cache, const rafs_cache_gc_options *options,
                            rafs_cache_gc_result *result, rafs_error *err);
 
 /**
- * Keep a blob from being evicted, also before any of it is cached.
+ * Keep a blob or document from being evicted, also before any of it is cached.
  *
- * @param cache    shared
- * @param blob_id  1 to 64 bytes
- * @param err      out, optional
+ * rafs_image_pin() does so for all that an image needs.
+ *
+ * @param cache  shared
+ * @param name   blob id of 1 to 64 bytes, or name of a document as rafs_cache_list()
+ *               gives it
+ * @param err    out, optional
  * @return RAFS_OK; RAFS_E_BADARG: no such id is possible; RAFS_E_BACKEND: err->os_errno
  *
  * Blocks on storage. Any thread. Source: none. Since: 1.0.
  */
-RAFS_API int rafs_cache_pin(rafs_cache *cache, const char *blob_id, rafs_error *err);
+RAFS_API int rafs_cache_pin(rafs_cache *cache, const char *name, rafs_error *err);
 
 /**
- * Let a pinned blob be evicted again.
+ * Let what was pinned be evicted again.
  *
- * @param cache    shared
- * @param blob_id  1 to 64 bytes; one that is not pinned is fine
- * @param err      out, optional
+ * @param cache  shared
+ * @param name   as for rafs_cache_pin(); one that is not pinned is fine
+ * @param err    out, optional
  * @return RAFS_OK; RAFS_E_BADARG: no such id is possible; RAFS_E_BACKEND: err->os_errno
  *
  * Blocks on storage. Any thread. Source: none. Since: 1.0.
  */
-RAFS_API int rafs_cache_unpin(rafs_cache *cache, const char *blob_id, rafs_error *err);
+RAFS_API int rafs_cache_unpin(rafs_cache *cache, const char *name, rafs_error *err);
+
+/**
+ * The path of a cache, or of the file that holds a blob's chunks.
+ *
+ * The file holds each chunk uncompressed at its uncompressed offset, and holes where none
+ * was kept; so it can serve a kernel mount once all chunks are there (rafs_cache_list()
+ * counts them). It must not be written to. A blob that is neither pinned nor in use may
+ * be evicted at any time.
+ *
+ * @param cache    shared
+ * @param blob_id  NULL: the directory itself
+ * @param buf      out: the absolute path and a NUL
+ * @param room     bytes in buf
+ * @param len      out: bytes of the path without the NUL
+ * @param err      out, optional
+ * @return RAFS_OK; RAFS_E_NOENT: the cache has nothing of this blob; RAFS_E_RANGE: room
+ * is not more than *len; RAFS_E_BADARG; RAFS_E_UNSUPPORTED; RAFS_E_BACKEND: the path
+ *         cannot be found out
+ *
+ * On failure *len is 0, except for RAFS_E_RANGE. Blocks on storage. Any thread. Source:
+ * none. Since: 1.0.
+ */
+RAFS_API int rafs_cache_path(rafs_cache *cache, const char *blob_id, char *buf,
+                             size_t room, size_t *len, rafs_error *err);
+
+/** How far a scrub is. */
+typedef struct rafs_cache_scrub_progress {
+    uint64_t chunks_done;
+    uint64_t bytes_done;  /**< of them */
+    uint64_t bytes_total; /**< about; of the blobs there were at the beginning */
+    uint64_t bad_chunks;
+} rafs_cache_scrub_progress;
+
+/** Options of rafs_cache_scrub(); zero in a field means the default. */
+typedef struct rafs_cache_scrub_options {
+    uint32_t struct_size;      /**< sizeof(rafs_cache_scrub_options) */
+    uint32_t flags;            /**< 0 */
+    uint64_t bytes_per_second; /**< 0: as fast as the disk is */
+    void *user;                /**< first argument of the callbacks; borrowed */
+    /** Told of each wrong chunk: blob, offset among the uncompressed chunks, text. */
+    void (*finding)(void *user, const rafs_error *finding);
+    /** Told after each chunk. */
+    void (*progress)(void *user, const rafs_cache_scrub_progress *progress);
+} rafs_cache_scrub_options;
+
+#define RAFS_CACHE_SCRUB_OPTIONS_INIT                            \
+    {                                                            \
+        sizeof(rafs_cache_scrub_options), 0, 0, NULL, NULL, NULL \
+    }
+
+/** Set options to the defaults, for callers without the macro. @param options  out; not
+ *  NULL. Never blocks. Any thread. Source: none. Since: 1.0. */
+RAFS_API void rafs_cache_scrub_options_init(rafs_cache_scrub_options *options);
 
 /** What rafs_cache_scrub() saw. */
 typedef struct rafs_cache_scrub_result {
@@ -197,20 +273,21 @@ typedef struct rafs_cache_scrub_result {
  * Compare every chunk in a cache with its digest, and forget those that are wrong: they
  * are fetched anew when they are wanted.
  *
- * @param cache             shared; others may read and write meanwhile
- * @param bytes_per_second  0: as fast as the disk is
- * @param call              deadline and cancel token; NULL: neither
- * @param result            in and out, optional; filled also when the call ends early
- * @param err               out, optional
+ * @param cache    shared; others may read and write meanwhile
+ * @param options  NULL: the defaults
+ * @param result   in and out, optional; filled also when the call ends early
+ * @param call     deadline and cancel token; NULL: neither
+ * @param err      out, optional
  * @return RAFS_OK, whatever was found
  *         RAFS_E_TIMEOUT, RAFS_E_CANCELLED  as asked by call; chunks seen so far count
  *         RAFS_E_BADARG, RAFS_E_UNSUPPORTED, RAFS_E_NOMEM
  *         RAFS_E_BACKEND  the directory cannot be read; err->os_errno
  *
- * Blocks on storage. Any thread. Source: none. Since: 1.0.
+ * The callbacks come from the calling thread. Blocks on storage. Any thread. Source:
+ * none. Since: 1.0.
  */
-RAFS_API int rafs_cache_scrub(rafs_cache *cache, uint64_t bytes_per_second,
-                              const rafs_call *call, rafs_cache_scrub_result *result,
+RAFS_API int rafs_cache_scrub(rafs_cache *cache, const rafs_cache_scrub_options *options,
+                              rafs_cache_scrub_result *result, const rafs_call *call,
                               rafs_error *err);
 
 #ifdef __cplusplus

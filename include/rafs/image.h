@@ -230,6 +230,34 @@ RAFS_API int rafs_image_open_backend(rafs_backend *backend, const char *name,
 RAFS_API void rafs_image_close(rafs_image *image);
 
 /**
+ * Keep all of an image that its cache has, or will have, from being evicted: its blobs,
+ * and manifest and bootstrap if it came from a registry by digest. So an image that was
+ * read once can be opened offline until it is unpinned.
+ *
+ * @param image  open image with a cache
+ * @param err    out, optional
+ * @return RAFS_OK
+ *         RAFS_E_BADARG       the image has no cache
+ *         RAFS_E_UNSUPPORTED  the cache is no directory
+ *         RAFS_E_BACKEND      err->os_errno; a part may be pinned
+ *
+ * Pins are on blobs, not counted: what two pinned images share is unpinned with either.
+ * Blocks on storage. Any threads. Source: none. Since: 1.0.
+ */
+RAFS_API int rafs_image_pin(const rafs_image *image, rafs_error *err);
+
+/**
+ * Let what rafs_image_pin() pinned be evicted again.
+ *
+ * @param image  open image with a cache
+ * @param err    out, optional
+ * @return as rafs_image_pin()
+ *
+ * Blocks on storage. Any threads. Source: none. Since: 1.0.
+ */
+RAFS_API int rafs_image_unpin(const rafs_image *image, rafs_error *err);
+
+/**
  * Facts about an image.
  *
  * @param image  open image

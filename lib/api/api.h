@@ -9,6 +9,15 @@
 #include "read/read.h"
 #include "tree/tree.h"
 
+/* What an image from a registry was opened from, as the cache calls it. */
+struct image_documents {
+    struct {
+        const char *kind; /* static */
+        uint8_t digest[RAFSI_DIGEST_BYTES];
+    } at[16]; /* more than indexes, manifests and referrers are looked at */
+    uint32_t count;
+};
+
 struct rafs_image {
     struct rafsi_env env;
     struct rafsi_hashes *hashes;
@@ -19,6 +28,8 @@ struct rafs_image {
     /* Of an image that came from a registry; else NULL. */
     rafs_backend *own_backend;
     uint8_t *own_bootstrap;
+    struct image_documents documents;
+    rafs_cache *cache; /* borrowed; NULL: none */
 };
 
 /* A NULL where the caller had to give something. */

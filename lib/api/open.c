@@ -116,6 +116,7 @@ static int assemble(const struct wishes *wishes, struct boot *boot, rafs_image *
     if (rc < 0)
         return rc;
     boot->carrier = NULL;
+    image->cache = wishes->options.cache;
     image->inlined = boot->inlined;
     image->pinned = wishes->expected.given || wishes->bound;
     return RAFS_OK;

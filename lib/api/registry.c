@@ -69,13 +69,24 @@ struct shelf {
     const struct rafsi_store *store;
     struct rafsi_pool *pool;
     const rafs_call *call;
+    struct image_documents seen;
 };
+
+static void note(struct shelf *shelf, const char *kind, const uint8_t *digest)
+{
+    struct image_documents *seen = &shelf->seen;
+
+    if (seen->count == sizeof(seen->at) / sizeof(seen->at[0]))
+        return;
+    seen->at[seen->count].kind = kind;
+    memcpy(seen->at[seen->count++].digest, digest, RAFSI_DIGEST_BYTES);
+}
 
 static bool find_document(void *user, const char *kind, const uint8_t *digest,
                           uint64_t limit, const struct rafsi_env *env, uint8_t **out,
                           size_t *len)
 {
-    const struct shelf *shelf = user;
+    struct shelf *shelf = user;
     struct rafsi_buffer *found = NULL;
     uint8_t *copy;
 
@@ -87,6 +98,7 @@ static bool find_document(void *user, const char *kind, const uint8_t *digest,
         memcpy(copy, found->at, found->len);
         *out = copy;
         *len = found->len;
+        note(shelf, kind, digest);
     }
     rafsi_buffer_free(found);
     return copy != NULL;
@@ -95,8 +107,9 @@ static bool find_document(void *user, const char *kind, const uint8_t *digest,
 static void keep_document(void *user, const char *kind, const uint8_t *digest,
                           const void *data, size_t len)
 {
-    const struct shelf *shelf = user;
+    struct shelf *shelf = user;
 
+    note(shelf, kind, digest);
     shelf->store->doc_put(shelf->cache, kind, digest, data, len, shelf->call);
 }
 
@@ -148,6 +161,8 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     rc = rafsi_registry_backend(from, &backend, err);
     if (rc == RAFS_OK)
         rc = rafsi_image_pull(&pull, backend, &wishes, out, err);
+    if (rc == RAFS_OK)
+        (*out)->documents = documents.seen;
     if (rc < 0) {
         rafsi_registry_disown(from);
         rafs_backend_free(backend);

@@ -17,19 +17,26 @@ enum { LEFTOVER_SEC = 3600 };
 /* How long nothing is kept where nothing more can be evicted. */
 #define FULL_NS ((uint64_t)30 * 1000000000)
 
+/* What a collection is to do. */
+struct wish {
+    bool dry;
+    uint64_t quota, floor;
+    rafs_cache_visit visit; /* may be NULL */
+    void *user;
+};
+
 /* Bytes that must go. */
-static uint64_t excess(rafs_cache *cache, uint64_t used, uint64_t quota)
+static uint64_t excess(rafs_cache *cache, uint64_t used, const struct wish *wish)
 {
-    uint64_t over = quota > 0 && used > quota ? used - quota : 0;
+    uint64_t over = wish->quota > 0 && used > wish->quota ? used - wish->quota : 0;
     uint64_t free_bytes;
     struct statvfs fs;
 
-    if (cache->free_floor_bytes == 0 || fstatvfs(cache->dir, &fs) != 0)
+    if (wish->floor == 0 || fstatvfs(cache->dir, &fs) != 0)
         return over;
-    if (!rafsi_mul(fs.f_bavail, fs.f_frsize, &free_bytes) ||
-        free_bytes >= cache->free_floor_bytes)
+    if (!rafsi_mul(fs.f_bavail, fs.f_frsize, &free_bytes) || free_bytes >= wish->floor)
         return over;
-    free_bytes = cache->free_floor_bytes - free_bytes; /* that are missing */
+    free_bytes = wish->floor - free_bytes; /* that are missing */
     return over > free_bytes ? over : free_bytes;
 }
 
@@ -82,6 +89,22 @@ static bool evict(rafs_cache *cache, const struct disk_item *item, bool dry)
     return evict_blob(cache, item->stem, false);
 }
 
+/* The same, and tell of it. What it was has to be asked before it is gone. */
+static bool evict_and_tell(rafs_cache *cache, const struct disk_item *item,
+                           const struct wish *wish)
+{
+    char id[RAFSI_BLOB_ID_BYTES + DISK_STEM_BYTES];
+    rafs_cache_entry entry;
+
+    if (!wish->visit)
+        return evict(cache, item, wish->dry);
+    rafsi_disk_item_entry(cache, item, id, &entry);
+    if (!evict(cache, item, wish->dry))
+        return false;
+    (void)wish->visit(wish->user, &entry);
+    return true;
+}
+
 /* A document that never got its name. */
 static void sweep_temporary(rafs_cache *cache, const char *name)
 {
@@ -123,7 +146,7 @@ static void sweep(rafs_cache *cache)
         closedir(names);
 }
 
-static int collect(rafs_cache *cache, bool dry, uint64_t quota,
+static int collect(rafs_cache *cache, const struct wish *wish,
                    rafs_cache_gc_result *result, rafs_error *err)
 {
     struct disk_items items = {0};
@@ -131,16 +154,16 @@ static int collect(rafs_cache *cache, bool dry, uint64_t quota,
     int rc;
 
     rafsi_disk_share_release(cache);
-    if (!dry)
+    if (!wish->dry)
         sweep(cache);
     rc = rafsi_disk_items(cache, &items, err);
     if (rc < 0)
         return rc;
-    over = excess(cache, items.disk_bytes, quota);
+    over = excess(cache, items.disk_bytes, wish);
     for (size_t i = 0; i < items.count; i++) {
         const struct disk_item *item = &items.at[i];
 
-        if (over > 0 && evict(cache, item, dry)) {
+        if (over > 0 && evict_and_tell(cache, item, wish)) {
             result->evicted++;
             result->evicted_bytes += item->disk_bytes;
             over -= rafsi_min(over, item->disk_bytes);
@@ -154,21 +177,38 @@ static int collect(rafs_cache *cache, bool dry, uint64_t quota,
     return RAFS_OK;
 }
 
-int rafs_cache_gc(rafs_cache *cache, uint32_t flags, uint64_t quota_bytes,
+void rafs_cache_gc_options_init(rafs_cache_gc_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    options->struct_size = sizeof(*options);
+}
+
+int rafs_cache_gc(rafs_cache *cache, const rafs_cache_gc_options *options,
                   rafs_cache_gc_result *result, rafs_error *err)
 {
     rafs_cache_gc_result seen = {.struct_size = sizeof(seen)}, asked;
+    rafs_cache_gc_options from;
+    struct wish wish;
     int rc = rafsi_own_refuse(cache, err);
 
+    if (rc == RAFS_OK)
+        rc =
+            rafsi_take_struct(options, &from, sizeof(from), "rafs_cache_gc_options", err);
+    if (rc == RAFS_OK && (from.flags & ~(uint32_t)RAFS_CACHE_DRY_RUN))
+        rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT,
+                        "rafs_cache_gc_options", "flags %#x are not known", from.flags);
+    if (rc == RAFS_OK)
+        rc =
+            rafsi_take_struct(result, &asked, sizeof(asked), "rafs_cache_gc_result", err);
     if (rc < 0)
         return rc;
-    if (flags & ~(uint32_t)RAFS_CACHE_DRY_RUN)
-        return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "flags",
-                          "%#x are not known", flags);
-    rc = rafsi_take_struct(result, &asked, sizeof(asked), "rafs_cache_gc_result", err);
-    if (rc == RAFS_OK)
-        rc = collect(cache, flags & RAFS_CACHE_DRY_RUN,
-                     quota_bytes ? quota_bytes : cache->quota_bytes, &seen, err);
+    wish = (struct wish){
+        .dry = from.flags & RAFS_CACHE_DRY_RUN,
+        .quota = from.quota_bytes ? from.quota_bytes : cache->quota_bytes,
+        .floor = from.free_floor_bytes ? from.free_floor_bytes : cache->free_floor_bytes,
+        .visit = from.visit,
+        .user = from.user};
+    rc = collect(cache, &wish, &seen, err);
     if (rc == RAFS_OK && result)
         rc = rafsi_give_struct(&seen, sizeof(seen), result, "rafs_cache_gc_result", err);
     return rc;
@@ -198,16 +238,19 @@ static bool under_floor(const rafs_cache *cache, uint64_t more)
 static bool trim(rafs_cache *cache, uint64_t more, uint64_t now)
 {
     uint64_t quota = cache->quota_bytes;
+    struct wish wish = {.dry = true, .quota = quota, .floor = cache->free_floor_bytes};
     rafs_cache_gc_result seen = {0};
     uint64_t used;
-    int rc = collect(cache, true, quota, &seen, NULL);
+    int rc = collect(cache, &wish, &seen, NULL);
 
     /* The dry run only counts; most of the time the count says that all is well. */
     used = seen.kept_bytes + seen.evicted_bytes;
     if (rc == RAFS_OK &&
         ((quota > 0 && used + more > quota) || under_floor(cache, more))) {
         seen = (rafs_cache_gc_result){0};
-        rc = collect(cache, false, quota - quota / 10, &seen, NULL);
+        wish.dry = false;
+        wish.quota = quota - quota / 10;
+        rc = collect(cache, &wish, &seen, NULL);
         used = seen.kept_bytes;
     }
     pthread_mutex_lock(&cache->lock);
@@ -246,55 +289,4 @@ bool rafsi_disk_room(rafs_cache *cache, uint64_t more)
     if (!over)
         return true;
     return !full && !busy && trim(cache, more, now);
-}
-
-static int pin_name(const char *blob_id, char name[DISK_NAME_BYTES], rafs_error *err)
-{
-    char stem[DISK_STEM_BYTES] = "";
-    int rc = rafsi_disk_check_id(blob_id, err);
-
-    if (rc < 0)
-        return rc;
-    rafsi_disk_stem(blob_id, stem);
-    snprintf(name, DISK_NAME_BYTES, "%s.pin", stem);
-    return RAFS_OK;
-}
-
-int rafs_cache_pin(rafs_cache *cache, const char *blob_id, rafs_error *err)
-{
-    char name[DISK_NAME_BYTES], stem[DISK_STEM_BYTES] = "";
-    int rc, fd;
-
-    rc = rafsi_own_refuse(cache, err);
-    if (rc < 0)
-        return rc;
-    rc = pin_name(blob_id, name, err);
-    if (rc < 0)
-        return rc;
-    fd = rafsi_disk_file(cache->dir, name, O_WRONLY | O_CREAT);
-    if (fd < 0)
-        return rafsi_disk_fail(err, errno, blob_id, "cannot be pinned");
-    close(fd);
-    if (fsync(cache->dir) != 0)
-        return rafsi_disk_fail(err, errno, blob_id, "the pin may not last");
-    /* Whoever is evicting it at this moment has not seen the pin; he has the lease. */
-    rafsi_disk_stem(blob_id, stem);
-    rafsi_disk_close(rafsi_disk_open_stem(cache, stem));
-    return RAFS_OK;
-}
-
-int rafs_cache_unpin(rafs_cache *cache, const char *blob_id, rafs_error *err)
-{
-    char name[DISK_NAME_BYTES];
-    int rc;
-
-    rc = rafsi_own_refuse(cache, err);
-    if (rc < 0)
-        return rc;
-    rc = pin_name(blob_id, name, err);
-    if (rc < 0)
-        return rc;
-    if (unlinkat(cache->dir, name, 0) != 0 && errno != ENOENT)
-        return rafsi_disk_fail(err, errno, blob_id, "cannot be unpinned");
-    return RAFS_OK;
 }

@@ -47,30 +47,41 @@ static void add_file(rafs_cache *cache, const char *name, struct disk_item *item
     item->used_nsec = st.st_atim.tv_nsec;
 }
 
-/* A blob is listed by its journal; false: no item. */
+static bool is_there(rafs_cache *cache, const char *stem, const char *suffix)
+{
+    char name[DISK_NAME_BYTES + 16];
+
+    snprintf(name, sizeof(name), "%s%s", stem, suffix);
+    return faccessat(cache->dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A blob is listed by its journal, or by its pin if that is all there is; a document by
+ * its file. false: no item. */
 static bool examine(rafs_cache *cache, const char *name, struct disk_item *item)
 {
-    static const char journal[] = ".ready";
-    char other[DISK_NAME_BYTES + 16];
-    size_t len = strlen(name);
+    static const char *const suffixes[] = {".ready", ".pin", ".doc"};
+    char data[DISK_NAME_BYTES + 16];
+    size_t len = strlen(name), i = 0;
 
     memset(item, 0, sizeof(*item));
-    item->document = rafsi_disk_ends(name, ".doc");
-    if (len >= sizeof(item->stem) || (!item->document && !rafsi_disk_ends(name, journal)))
+    while (i < 3 && !rafsi_disk_ends(name, suffixes[i]))
+        i++;
+    if (i == 3 || len >= sizeof(item->stem))
+        return false;
+    item->document = i == 2;
+    memcpy(item->stem, name, item->document ? len : len - strlen(suffixes[i]));
+    if (i == 1) {
+        item->pinned = true;
+        item->document = strlen(item->stem) >= DISK_STEM_BYTES; /* no blob's is */
+        return !is_there(cache, item->stem, item->document ? "" : ".ready");
+    }
+    if (!item->document && strlen(item->stem) >= DISK_STEM_BYTES)
         return false;
     add_file(cache, name, item);
-    if (item->document) {
-        memcpy(item->stem, name, len);
-        return true;
-    }
-    len -= strlen(journal);
-    if (len >= DISK_STEM_BYTES)
-        return false;
-    memcpy(item->stem, name, len);
-    snprintf(other, sizeof(other), "%s.blob.data", item->stem);
-    add_file(cache, other, item);
-    snprintf(other, sizeof(other), "%s.pin", item->stem);
-    item->pinned = faccessat(cache->dir, other, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    snprintf(data, sizeof(data), "%s.blob.data", item->stem);
+    if (!item->document)
+        add_file(cache, data, item);
+    item->pinned = is_there(cache, item->stem, ".pin");
     return true;
 }
 
@@ -154,6 +165,18 @@ bool rafsi_disk_item_in_use(rafs_cache *cache, const struct disk_item *item)
     return !free_now;
 }
 
+void rafsi_disk_item_entry(rafs_cache *cache, const struct disk_item *item,
+                           char id[RAFSI_BLOB_ID_BYTES + DISK_STEM_BYTES],
+                           rafs_cache_entry *out)
+{
+    *out = (rafs_cache_entry){.name = id, .disk_bytes = item->disk_bytes};
+    out->last_use_sec = item->used_sec < 0 ? 0 : (uint64_t)item->used_sec;
+    out->flags = (item->document ? RAFS_CACHE_DOCUMENT : 0u) |
+                 (item->pinned ? RAFS_CACHE_PINNED : 0u) |
+                 (rafsi_disk_item_in_use(cache, item) ? RAFS_CACHE_IN_USE : 0u);
+    rafsi_disk_item_id(cache, item, id);
+}
+
 static void count_chunks(rafs_cache *cache, const struct disk_item *item,
                          rafs_cache_entry *entry)
 {
@@ -186,13 +209,9 @@ int rafs_cache_list(rafs_cache *cache, uint32_t flags, rafs_cache_visit visit, v
     for (size_t i = 0; rc == RAFS_OK && i < items.count && !stop; i++) {
         const struct disk_item *item = &items.at[i];
         char id[RAFSI_BLOB_ID_BYTES + DISK_STEM_BYTES];
-        rafs_cache_entry given = {.name = id, .disk_bytes = item->disk_bytes};
+        rafs_cache_entry given;
 
-        given.last_use_sec = item->used_sec < 0 ? 0 : (uint64_t)item->used_sec;
-        given.flags = (item->document ? RAFS_CACHE_DOCUMENT : 0u) |
-                      (item->pinned ? RAFS_CACHE_PINNED : 0u) |
-                      (rafsi_disk_item_in_use(cache, item) ? RAFS_CACHE_IN_USE : 0u);
-        rafsi_disk_item_id(cache, item, id);
+        rafsi_disk_item_entry(cache, item, id, &given);
         if ((flags & RAFS_CACHE_COUNT) && !item->document)
             count_chunks(cache, item, &given);
         stop = visit(user, &given);

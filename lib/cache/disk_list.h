@@ -25,6 +25,10 @@ void rafsi_disk_items_free(rafs_cache *cache, struct disk_items *items);
 /* The blob id from a journal, or the stem. */
 void rafsi_disk_item_id(rafs_cache *cache, const struct disk_item *item,
                         char id[RAFSI_BLOB_ID_BYTES + DISK_STEM_BYTES]);
+/* The public form; id is where its name goes. */
+void rafsi_disk_item_entry(rafs_cache *cache, const struct disk_item *item,
+                           char id[RAFSI_BLOB_ID_BYTES + DISK_STEM_BYTES],
+                           rafs_cache_entry *out);
 /* Does a process, this one or another, have the blob open? */
 bool rafsi_disk_item_in_use(rafs_cache *cache, const struct disk_item *item);
 

@@ -8,8 +8,9 @@
 struct scrub {
     rafs_cache *cache;
     const rafs_call *call;
-    uint64_t rate; /* bytes a second; 0: any */
+    rafs_cache_scrub_options options;
     uint64_t began_ns;
+    uint64_t total; /* bytes on disk of what is looked at */
     rafs_cache_scrub_result seen;
 };
 
@@ -31,6 +32,29 @@ static bool next_chunk(struct rafsi_disk_blob *blob, uint64_t *at,
     }
     pthread_mutex_unlock(&blob->cache->lock);
     return found;
+}
+
+static void tell_finding(const struct scrub *scrub, const struct rafsi_disk_blob *blob,
+                         const struct rafsi_disk_chunk *chunk, bool readable)
+{
+    rafs_error found = RAFS_ERROR_INIT;
+
+    if (!scrub->options.finding)
+        return;
+    rafsi_fail_at(&found, RAFS_E_CORRUPT, RAFS_STAGE_VERIFY, NULL, chunk->offset,
+                  readable ? "digest mismatch" : "cannot be read");
+    rafsi_fail_object(&found, RAFS_E_CORRUPT, "blob %s",
+                      blob->id[0] ? blob->id : blob->stem);
+    scrub->options.finding(scrub->options.user, &found);
+}
+
+static void tell_progress(const struct scrub *scrub)
+{
+    rafs_cache_scrub_progress now = {scrub->seen.chunks, scrub->seen.bytes, scrub->total,
+                                     scrub->seen.bad_chunks};
+
+    if (scrub->options.progress)
+        scrub->options.progress(scrub->options.user, &now);
 }
 
 static int check_chunk(struct scrub *scrub, struct rafsi_disk_blob *blob,
@@ -55,6 +79,7 @@ static int check_chunk(struct scrub *scrub, struct rafsi_disk_blob *blob,
     if (good && rafsi_digest_equal(actual, chunk->digest))
         return RAFS_OK;
     scrub->seen.bad_chunks++;
+    tell_finding(scrub, blob, chunk, good);
     rafsi_disk_bad(blob, chunk);
     return RAFS_OK;
 }
@@ -66,8 +91,8 @@ static int pace(struct scrub *scrub, rafs_error *err)
     const struct rafsi_env *env = &scrub->cache->env;
     int rc = rafsi_call_check(env, scrub->call, RAFS_STAGE_CHECK, err);
 
-    while (rc == RAFS_OK && scrub->rate > 0 &&
-           (double)scrub->seen.bytes / (double)scrub->rate * 1e9 >
+    while (rc == RAFS_OK && scrub->options.bytes_per_second > 0 &&
+           (double)scrub->seen.bytes / (double)scrub->options.bytes_per_second * 1e9 >
                (double)(rafsi_now_ns(env) - scrub->began_ns)) {
         (void)poll(NULL, 0, SLICE_MS);
         rc = rafsi_call_check(env, scrub->call, RAFS_STAGE_CHECK, err);
@@ -87,8 +112,10 @@ static int scrub_blob(struct scrub *scrub, const char *stem, rafs_error *err)
     rafsi_disk_refresh(blob);
     while (rc == RAFS_OK && next_chunk(blob, &at, &chunk)) {
         rc = check_chunk(scrub, blob, &chunk, err);
-        if (rc == RAFS_OK)
+        if (rc == RAFS_OK) {
+            tell_progress(scrub);
             rc = pace(scrub, err);
+        }
     }
     scrub->seen.blobs += rc == RAFS_OK;
     rafsi_disk_close(blob);
@@ -101,6 +128,8 @@ static int scrub_all(struct scrub *scrub, rafs_error *err)
     int rc = rafsi_disk_items(scrub->cache, &items, err);
 
     scrub->began_ns = rafsi_now_ns(&scrub->cache->env);
+    for (size_t i = 0; i < items.count; i++)
+        scrub->total += items.at[i].document ? 0 : items.at[i].disk_bytes;
     for (size_t i = 0; rc == RAFS_OK && i < items.count; i++)
         if (!items.at[i].document)
             rc = scrub_blob(scrub, items.at[i].stem, err);
@@ -109,18 +138,31 @@ static int scrub_all(struct scrub *scrub, rafs_error *err)
     return rc;
 }
 
-int rafs_cache_scrub(rafs_cache *cache, uint64_t bytes_per_second, const rafs_call *call,
-                     rafs_cache_scrub_result *result, rafs_error *err)
+void rafs_cache_scrub_options_init(rafs_cache_scrub_options *options)
 {
-    struct scrub scrub = {.cache = cache, .rate = bytes_per_second};
+    memset(options, 0, sizeof(*options));
+    options->struct_size = sizeof(*options);
+}
+
+int rafs_cache_scrub(rafs_cache *cache, const rafs_cache_scrub_options *options,
+                     rafs_cache_scrub_result *result, const rafs_call *call,
+                     rafs_error *err)
+{
+    struct scrub scrub = {.cache = cache};
     rafs_cache_scrub_result asked;
     rafs_call limits;
-    int rc, given = RAFS_OK;
+    int rc = rafsi_own_refuse(cache, err), given = RAFS_OK;
 
-    rc = rafsi_own_refuse(cache, err);
-    if (rc < 0)
-        return rc;
-    rc = rafsi_take_struct(result, &asked, sizeof(asked), "rafs_cache_scrub_result", err);
+    if (rc == RAFS_OK)
+        rc = rafsi_take_struct(options, &scrub.options, sizeof(scrub.options),
+                               "rafs_cache_scrub_options", err);
+    if (rc == RAFS_OK && scrub.options.flags != 0)
+        rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT,
+                        "rafs_cache_scrub_options", "flags %#x are not known",
+                        scrub.options.flags);
+    if (rc == RAFS_OK)
+        rc = rafsi_take_struct(result, &asked, sizeof(asked), "rafs_cache_scrub_result",
+                               err);
     if (rc == RAFS_OK)
         rc = rafsi_call_take(call, &limits, err);
     if (rc < 0)

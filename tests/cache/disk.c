@@ -701,8 +701,18 @@ START_TEST(a_list_names_blobs_in_the_order_of_their_use)
 }
 END_TEST
 
+static int add_name(void *user, const rafs_cache_entry *entry)
+{
+    char *names = user;
+
+    snprintf(names + strlen(names), 100, "%s ", entry->name);
+    return 1; /* does not matter */
+}
+
 START_TEST(gc_evicts_the_least_recently_used_but_nothing_in_use_or_pinned)
 {
+    char named[200] = "", gone[200] = "";
+    rafs_cache_gc_options would = RAFS_CACHE_GC_OPTIONS_INIT, all = would;
     rafs_cache_gc_result dry = RAFS_CACHE_GC_RESULT_INIT, result = dry;
     struct rafsi_disk_blob *used;
     rafs_cache *second;
@@ -711,17 +721,27 @@ START_TEST(gc_evicts_the_least_recently_used_but_nothing_in_use_or_pinned)
     NEED(rafs_cache_pin(cache, "b", NULL) == RAFS_OK);
     NEED(rafs_cache_open(dir, NULL, &second, NULL) == RAFS_OK);
     NEED(rafsi_disk_open(second, "c", &used, NULL) == RAFS_OK);
-    NEED(rafs_cache_gc(cache, RAFS_CACHE_DRY_RUN, 1, &dry, NULL) == RAFS_OK);
+    would.flags = RAFS_CACHE_DRY_RUN;
+    would.quota_bytes = all.quota_bytes = 1;
+    would.visit = all.visit = add_name;
+    would.user = named;
+    all.user = gone;
+    NEED(rafs_cache_gc(cache, &would, &dry, NULL) == RAFS_OK);
+    ck_assert_str_eq(named, "a d ");
     ck_assert_uint_eq(dry.evicted, 2);
     ck_assert_int_eq(access(in_dir("a.blob.data"), F_OK), 0);
-    NEED(rafs_cache_gc(cache, 0, 1, &result, NULL) == RAFS_OK);
+    NEED(rafs_cache_gc(cache, &all, &result, NULL) == RAFS_OK);
     ck_assert_mem_eq(&result, &dry, sizeof(dry));
+    ck_assert_str_eq(gone, named);
+    all.flags = 2;
+    ck_assert_int_eq(rafs_cache_gc(cache, &all, NULL, NULL), RAFS_E_UNSUPPORTED);
+    all.flags = 0;
     ck_assert_uint_eq(result.fits, 0);
     rafsi_disk_close(used);
     rafs_cache_close(second);
     ck_assert_str_eq(listed(), "b+pinned:1 blob+used:0 c:1 ");
     ck_assert_int_ne(access(in_dir("a.blob.data"), F_OK), 0);
-    NEED(rafs_cache_gc(cache, 0, 1, NULL, NULL) == RAFS_OK);
+    NEED(rafs_cache_gc(cache, &all, NULL, NULL) == RAFS_OK);
     ck_assert_str_eq(listed(), "b+pinned:1 blob+used:0 ");
 }
 END_TEST
@@ -729,8 +749,11 @@ END_TEST
 START_TEST(the_quota_is_kept_while_the_cache_grows)
 {
     rafs_cache_options options = RAFS_CACHE_OPTIONS_INIT;
+    rafs_cache_gc_options count = RAFS_CACHE_GC_OPTIONS_INIT;
     rafs_cache_gc_result result = RAFS_CACHE_GC_RESULT_INIT;
 
+    count.flags = RAFS_CACHE_DRY_RUN;
+    count.quota_bytes = UINT64_MAX;
     close_cache();
     options.quota_bytes = 200000;
     NEED(rafs_cache_open(dir, &options, &cache, NULL) == RAFS_OK);
@@ -743,14 +766,13 @@ START_TEST(the_quota_is_kept_while_the_cache_grows)
         NEED(rafsi_disk_open(cache, id, &made, NULL) == RAFS_OK);
         put_in(made, i);
         rafsi_disk_close(made);
-        NEED(rafs_cache_gc(cache, RAFS_CACHE_DRY_RUN, UINT64_MAX, &result, NULL) ==
-             RAFS_OK);
+        NEED(rafs_cache_gc(cache, &count, &result, NULL) == RAFS_OK);
         ck_assert_uint_le(result.kept_bytes, options.quota_bytes + 3 * 8192);
     }
     ck_assert_uint_ge(result.kept_bytes, options.quota_bytes / 2);
     for (uint64_t i = 0; i < 60; i++)
         put(i); /* all in one blob, which is in use */
-    NEED(rafs_cache_gc(cache, RAFS_CACHE_DRY_RUN, UINT64_MAX, &result, NULL) == RAFS_OK);
+    NEED(rafs_cache_gc(cache, &count, &result, NULL) == RAFS_OK);
     ck_assert_uint_le(result.kept_bytes, options.quota_bytes + 3 * 8192);
     ck_assert(kept(0));
     ck_assert(!kept(59) || !kept(58));
@@ -770,8 +792,111 @@ START_TEST(a_floor_of_free_space_that_is_not_there_keeps_nothing)
 }
 END_TEST
 
+START_TEST(a_floor_makes_gc_evict)
+{
+    rafs_cache_gc_options options = RAFS_CACHE_GC_OPTIONS_INIT;
+    rafs_cache_gc_result result = RAFS_CACHE_GC_RESULT_INIT;
+
+    four_blobs();
+    options.flags = RAFS_CACHE_DRY_RUN;
+    options.free_floor_bytes = 1;
+    NEED(rafs_cache_gc(cache, &options, &result, NULL) == RAFS_OK);
+    ck_assert_uint_eq(result.evicted, 0);
+    ck_assert_uint_eq(result.fits, 1);
+    options.free_floor_bytes = (uint64_t)1 << 60;
+    NEED(rafs_cache_gc(cache, &options, &result, NULL) == RAFS_OK);
+    ck_assert_uint_eq(result.evicted, 4);
+    ck_assert_uint_eq(result.fits, 0);
+}
+END_TEST
+
+START_TEST(a_pin_is_listed_and_holds_before_there_is_anything)
+{
+    static const char doc[] = "boot-00000000000000000000000000000000000000000000000000000"
+                              "00000000001.doc";
+    rafs_cache_gc_options all = RAFS_CACHE_GC_OPTIONS_INIT;
+    uint8_t digest[RAFSI_DIGEST_BYTES] = {[31] = 1};
+    struct rafsi_disk_blob *made;
+    rafs_cache_gc_result result = RAFS_CACHE_GC_RESULT_INIT;
+    rafs_error err = RAFS_ERROR_INIT;
+    char want[400];
+
+    all.quota_bytes = 1;
+    NEED(rafs_cache_pin(cache, "a", NULL) == RAFS_OK);
+    NEED(rafs_cache_pin(cache, doc, NULL) == RAFS_OK);
+    NEED(rafs_cache_gc(cache, &all, &result, NULL) == RAFS_OK);
+    ck_assert_uint_eq(result.kept, 3);
+    ck_assert_ptr_nonnull(strstr(listed(), "a+pinned:0 "));
+    NEED(rafsi_disk_open(cache, "a", &made, NULL) == RAFS_OK);
+    put_in(made, 1);
+    rafsi_disk_close(made);
+    rafsi_disk_doc_put(cache, "boot", digest, "x", 1);
+    NEED(rafs_cache_gc(cache, &all, &result, NULL) == RAFS_OK);
+    ck_assert_uint_eq(result.kept, 3);
+    snprintf(want, sizeof(want), "%s+pinned", doc);
+    ck_assert_ptr_nonnull(strstr(listed(), want));
+    NEED(rafs_cache_unpin(cache, "a", NULL) == RAFS_OK);
+    NEED(rafs_cache_unpin(cache, doc, NULL) == RAFS_OK);
+    NEED(rafs_cache_gc(cache, &all, NULL, NULL) == RAFS_OK);
+    ck_assert_str_eq(listed(), "blob+used:0 ");
+    ck_assert_int_eq(rafs_cache_pin(cache, "a/b", &err), RAFS_E_BADARG);
+    ck_assert_int_eq(rafs_cache_pin(cache, NULL, &err), RAFS_E_BADARG);
+    ck_assert_int_eq(rafs_cache_pin(cache,
+                                    "../../../../../../../../../../../../../../../"
+                                    "../../../../../../../../../boot.doc",
+                                    &err),
+                     RAFS_E_BADARG);
+}
+END_TEST
+
+START_TEST(a_path_leads_to_the_data)
+{
+    char path[4096], want[256];
+    size_t len = 7;
+
+    put(3);
+    ck_assert_int_eq(rafs_cache_path(cache, NULL, path, sizeof(path), &len, NULL),
+                     RAFS_OK);
+    ck_assert_str_eq(path, dir);
+    ck_assert_uint_eq(len, strlen(dir));
+    snprintf(want, sizeof(want), "%s/blob.blob.data", dir);
+    ck_assert_int_eq(rafs_cache_path(cache, "blob", path, strlen(want), &len, NULL),
+                     RAFS_E_RANGE);
+    ck_assert_uint_eq(len, strlen(want));
+    ck_assert_int_eq(rafs_cache_path(cache, "blob", path, strlen(want) + 1, &len, NULL),
+                     RAFS_OK);
+    ck_assert_str_eq(path, want);
+    ck_assert_int_eq(rafs_cache_path(cache, "none", path, sizeof(path), &len, NULL),
+                     RAFS_E_NOENT);
+    ck_assert_uint_eq(len, 0);
+    ck_assert_int_eq(rafs_cache_path(cache, "a/b", path, sizeof(path), &len, NULL),
+                     RAFS_E_BADARG);
+    ck_assert_int_eq(rafs_cache_path(cache, "blob", path, sizeof(path), NULL, NULL),
+                     RAFS_E_BADARG);
+}
+END_TEST
+
+static void count_finding(void *user, const rafs_error *finding)
+{
+    ck_assert_str_eq(finding->object, "blob blob");
+    ck_assert(finding->code == RAFS_E_CORRUPT && finding->has_offset);
+    ck_assert(finding->offset == 2 * 8192 || finding->offset == 9 * 8192);
+    ++*(unsigned *)user;
+}
+
+static rafs_cache_scrub_progress last_progress;
+
+static void note_progress(void *user, const rafs_cache_scrub_progress *progress)
+{
+    (void)user;
+    ck_assert_uint_eq(progress->chunks_done, last_progress.chunks_done + 1);
+    last_progress = *progress;
+}
+
 START_TEST(scrub_finds_and_forgets_every_bad_chunk)
 {
+    rafs_cache_scrub_options scrub = RAFS_CACHE_SCRUB_OPTIONS_INIT, slow = scrub;
+    unsigned findings = 0;
     rafs_cache_scrub_result result = RAFS_CACHE_SCRUB_RESULT_INIT;
     struct rafsi_disk_chunk chunk = chunk_of(2);
     rafs_cancel *token;
@@ -785,20 +910,29 @@ START_TEST(scrub_finds_and_forgets_every_bad_chunk)
     NEED(fd >= 0 && pwrite(fd, "x", 1, 2 * 8192 + 1) == 1);
     close(fd);
     NEED(truncate(in_dir("blob.blob.data"), 9 * 8192 + 10) == 0);
-    NEED(rafs_cache_scrub(cache, 0, NULL, &result, NULL) == RAFS_OK);
+    scrub.user = &findings;
+    scrub.finding = count_finding;
+    scrub.progress = note_progress;
+    slow.bytes_per_second = 1;
+    NEED(rafs_cache_scrub(cache, &scrub, &result, NULL, NULL) == RAFS_OK);
+    ck_assert_uint_eq(findings, 2);
+    ck_assert_uint_eq(last_progress.chunks_done, 14);
+    ck_assert_uint_eq(last_progress.bad_chunks, 2);
+    ck_assert_uint_ge(last_progress.bytes_total, last_progress.bytes_done);
     ck_assert_uint_eq(result.complete, 1);
     ck_assert_uint_eq(result.blobs, 5);
     ck_assert_uint_eq(result.chunks, 14);
     ck_assert_uint_eq(result.bad_chunks, 2);
     ck_assert(!rafsi_disk_has(blob, &chunk) && kept(1) && kept(8));
-    NEED(rafs_cache_scrub(cache, 0, NULL, &result, NULL) == RAFS_OK);
+    NEED(rafs_cache_scrub(cache, NULL, &result, NULL, NULL) == RAFS_OK);
     ck_assert_uint_eq(result.chunks, 12);
     ck_assert_uint_eq(result.bad_chunks, 0);
 
     NEED(rafs_cancel_new(&token, NULL) == RAFS_OK);
     rafs_cancel_fire(token);
     rafs_call_init(&call, NULL, 0, token);
-    ck_assert_int_eq(rafs_cache_scrub(cache, 1, &call, &result, NULL), RAFS_E_CANCELLED);
+    ck_assert_int_eq(rafs_cache_scrub(cache, &slow, &result, &call, NULL),
+                     RAFS_E_CANCELLED);
     ck_assert_uint_eq(result.complete, 0);
     rafs_cancel_free(token);
 }
@@ -838,6 +972,9 @@ int main(void)
     tcase_add_test(tcase, gc_evicts_the_least_recently_used_but_nothing_in_use_or_pinned);
     tcase_add_test(tcase, the_quota_is_kept_while_the_cache_grows);
     tcase_add_test(tcase, a_floor_of_free_space_that_is_not_there_keeps_nothing);
+    tcase_add_test(tcase, a_floor_makes_gc_evict);
+    tcase_add_test(tcase, a_pin_is_listed_and_holds_before_there_is_anything);
+    tcase_add_test(tcase, a_path_leads_to_the_data);
     tcase_add_test(tcase, scrub_finds_and_forgets_every_bad_chunk);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

@@ -649,6 +649,7 @@ START_TEST(what_makes_no_sense_is_refused)
 {
     rafs_cache *before = (rafs_cache *)&memory, *out = before;
     rafs_cache_ops ops = all_ops;
+    size_t len;
 
     ck_assert_int_eq(rafs_cache_new(NULL, NULL, NULL, &out, NULL), RAFS_E_BADARG);
     ck_assert_int_eq(rafs_cache_new(&ops, NULL, NULL, NULL, NULL), RAFS_E_BADARG);
@@ -669,10 +670,12 @@ START_TEST(what_makes_no_sense_is_refused)
     ck_assert_ptr_eq(out, before);
     ck_assert_uint_eq(memory.releases, 0);
     ck_assert_int_eq(rafs_cache_list(cache, 0, visit, NULL, NULL), RAFS_E_UNSUPPORTED);
-    ck_assert_int_eq(rafs_cache_gc(cache, 0, 0, NULL, NULL), RAFS_E_UNSUPPORTED);
+    ck_assert_int_eq(rafs_cache_gc(cache, NULL, NULL, NULL), RAFS_E_UNSUPPORTED);
     ck_assert_int_eq(rafs_cache_pin(cache, "a", NULL), RAFS_E_UNSUPPORTED);
     ck_assert_int_eq(rafs_cache_unpin(cache, "a", NULL), RAFS_E_UNSUPPORTED);
-    ck_assert_int_eq(rafs_cache_scrub(cache, 0, NULL, NULL, NULL), RAFS_E_UNSUPPORTED);
+    ck_assert_int_eq(rafs_cache_path(cache, NULL, NULL, 0, &len, NULL),
+                     RAFS_E_UNSUPPORTED);
+    ck_assert_int_eq(rafs_cache_scrub(cache, NULL, NULL, NULL, NULL), RAFS_E_UNSUPPORTED);
 }
 END_TEST
 

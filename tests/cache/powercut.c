@@ -405,6 +405,7 @@ static void replaced(void)
 /* A blob is evicted and comes back with other chunks at the same places. */
 static void evicted(void)
 {
+    rafs_cache_gc_options all = RAFS_CACHE_GC_OPTIONS_INIT;
     struct rafsi_disk_blob *one = open_blob(a, "one"), *two = open_blob(a, "two");
 
     for (unsigned i = 0; i < 3; i++)
@@ -414,7 +415,8 @@ static void evicted(void)
     for (unsigned i = 0; i < 3; i++)
         forget("two", i, 0);
     mark();
-    NEED(rafs_cache_gc(b, 0, 1, NULL, NULL) == RAFS_OK);
+    all.quota_bytes = 1;
+    NEED(rafs_cache_gc(b, &all, NULL, NULL) == RAFS_OK);
     two = open_blob(a, "two");
     for (unsigned i = 0; i < 3; i++)
         put(two, "two", i, 1);
