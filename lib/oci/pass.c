@@ -174,7 +174,9 @@ int rafsi_pass_make(struct oci_registry *registry, const char *challenge_text,
         rc = get_credential(registry, attempt, credential, call, err);
         if (rc < 0)
             break;
-        if (challenge.bearer)
+        if (attempt > 0 && credential->kind == RAFS_CREDENTIAL_NONE)
+            rc = refused(registry, true, err);
+        else if (challenge.bearer)
             rc = bearer(registry, &challenge, credential, call, out, err);
         else if (credential->kind == RAFS_CREDENTIAL_BASIC)
             rc = rafsi_http_basic(&registry->env, credential->username,
