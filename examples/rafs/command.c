@@ -194,6 +194,9 @@ void command_failed(struct command *c, const char *subject, const rafs_error *er
     if (err->code == RAFS_E_BACKEND && err->stage == RAFS_STAGE_FETCH &&
         err->os_errno == ENOENT && c->image_path && !remote_is(c->image_path))
         put_sources(c);
+    if (err->os_errno == EKEYREJECTED)
+        fputs(" (--ca-file FILE names whom to believe; --insecure believes anybody)",
+              stderr);
     if (err->code == RAFS_E_TIMEOUT)
         fprintf(stderr, " (--timeout %g; 0 waits for ever)",
                 (double)c->timeout_ms / 1000.0);
