@@ -10,7 +10,7 @@
 
 /**
  * @file
- * What an image has done so far: counters, and the last failures.
+ * What an image has done so far: counters, the last failures, and the counters as text.
  *
  * Counters lie in families (metrics), which a program walks without knowing them: a table
  * tells the name, the unit and the labels of each, and an image gives its samples. A new
@@ -235,6 +235,34 @@ typedef struct rafs_failure {
 RAFS_API int rafs_image_get_failures(const rafs_image *image, uint64_t after,
                                      rafs_failure *failures, size_t capacity,
                                      size_t *count, rafs_error *err);
+
+/** An image among those whose counters are written. */
+typedef struct rafs_metrics_image {
+    const rafs_image *image; /**< not NULL */
+    const char *name;        /**< value of the label "image"; NULL: without that label,
+                                  which is for a single image */
+} rafs_metrics_image;
+
+/**
+ * Write the counters of images as OpenMetrics text, "# EOF" at its end.
+ *
+ * @param images    all with a name of its own, or one without
+ * @param count     images; 0 gives an empty exposition
+ * @param buf       room for capacity bytes; may be NULL only if capacity is 0
+ * @param capacity  bytes
+ * @param len       out: bytes of the whole text, without a NUL at its end; also where
+ *                  there was too little room
+ * @param err       out, optional
+ * @return RAFS_OK
+ *         RAFS_E_RANGE   capacity is too small: *len bytes were needed this time; numbers
+ *                        grow, so leave some room and loop
+ *         RAFS_E_BADARG  an argument is NULL
+ *
+ * buf ends with a NUL where there is room for one after the text. On failure buf may hold
+ * a part of it. Never blocks. Any thread. Source: OpenMetrics 1.0. Since: 1.0.
+ */
+RAFS_API int rafs_metrics_write(const rafs_metrics_image *images, size_t count, char *buf,
+                                size_t capacity, size_t *len, rafs_error *err);
 
 #ifdef __cplusplus
 }
