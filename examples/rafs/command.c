@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "command.h"
 #include "remote.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -254,6 +255,7 @@ static void finish_output(struct command *c)
 int command_end(struct command *c)
 {
     finish_output(c);
+    stats_show(c);
     rafs_image_close(c->image);
     c->image = NULL;
     for (size_t i = 0; i < c->backend_count; i++)

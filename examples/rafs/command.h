@@ -56,6 +56,8 @@ enum {
     OPT_CLIENT_KEY,
     OPT_PLATFORM,
     OPT_REFERRERS,
+    OPT_STATS,
+    OPT_STATS_FILE,
     OPT_HELP,
     OPT_OWN = 512
 };
@@ -73,6 +75,8 @@ enum {
     { "client-key", required_argument, NULL, OPT_CLIENT_KEY },  \
     { "platform", required_argument, NULL, OPT_PLATFORM },      \
     { "referrers", no_argument, NULL, OPT_REFERRERS },          \
+    { "stats", optional_argument, NULL, OPT_STATS },            \
+    { "stats-file", required_argument, NULL, OPT_STATS_FILE },  \
     { "help", no_argument, NULL, OPT_HELP }
 /* clang-format on */
 
@@ -93,9 +97,11 @@ struct command {
     const char *ca_file;
     const char *client_cert;
     const char *client_key;
-    const char *platform; /* OS/ARCHITECTURE */
-    bool referrers;       /* an ordinary image may have a RAFS form attached */
-    rafs_http *http;      /* NULL: IMAGE is a file */
+    const char *platform;   /* OS/ARCHITECTURE */
+    bool referrers;         /* an ordinary image may have a RAFS form attached */
+    const char *stats;      /* what is shown at the end; NULL: nothing */
+    const char *stats_file; /* where; NULL: standard error */
+    rafs_http *http;        /* NULL: IMAGE is a file */
     rafs_image *image;
     rafs_backend *backends[RAFS_SOURCES_MAX];
     size_t backend_count;

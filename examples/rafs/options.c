@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "stats.h"
 
 static bool is_digest(const char *text)
 {
@@ -59,6 +60,10 @@ static void print_help(const struct command *c)
         "system's\n"
         "  --client-cert FILE, --client-key FILE   PEM files to show to the server\n"
         "  --insecure           believe any certificate\n"
+        "  --stats[=FORM]       tell at the end what reading took; FORM is text, json "
+        "or\n"
+        "                       openmetrics\n"
+        "  --stats-file FILE    tell it there instead of on standard error\n"
         "  --timeout SECONDS    longest time for one step (default 60; 0: no limit)\n"
         "  --help               show this text\n"
         "\n"
@@ -114,6 +119,11 @@ static int common_option(struct command *c, int opt)
         return 0;
     case OPT_REFERRERS:
         c->referrers = true;
+        return 0;
+    case OPT_STATS:
+        return stats_form(c, optarg) ? 0 : OPT_STOP;
+    case OPT_STATS_FILE:
+        c->stats_file = optarg;
         return 0;
     case OPT_TIMEOUT:
         if (!set_timeout(c, optarg)) {

@@ -6,7 +6,7 @@ _rafs()
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local commands='cat check chunks extract find help info ls readlink stat tar'
     local common='--blob-dir --expect-digest --timeout --cache-dir --platform --referrers --plain-http --ca-file
-        --client-cert --client-key --insecure --help'
+        --client-cert --client-key --insecure --stats --stats-file --help'
     local options
 
     COMPREPLY=()

@@ -29,6 +29,8 @@ complete -c rafs -n $some -l ca-file -r -d 'Certificates to believe'
 complete -c rafs -n $some -l client-cert -r -d 'Certificate to show'
 complete -c rafs -n $some -l client-key -r -d 'Its key'
 complete -c rafs -n $some -l insecure -d 'Believe any certificate'
+complete -c rafs -n $some -l stats -a '--stats=json --stats=openmetrics' -d 'Tell what reading took'
+complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
