@@ -153,6 +153,13 @@ def scripts_parse(path, text):
         report.check(f"{path} parses", ran.returncode == 0, ran.stderr)
 
 
+def keeps_to_itself(path, text):
+    """A test that runs the command on remote images must not fill the user's cache."""
+    if re.search(r"^ENV = ", text, re.M):
+        report.check(f"{path} says where chunks are kept (RAFS_CACHE_DIR, empty: nowhere)",
+                     "RAFS_CACHE_DIR" in text, "ENV does not")
+
+
 def main():
     argparse.ArgumentParser(description=__doc__).parse_args()
     sources = {}

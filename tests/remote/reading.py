@@ -16,7 +16,8 @@ from report import Report  # noqa: E402
 
 FULL = bool(os.environ.get("RAFS_TEST_FULL"))
 # Nothing of the user's: what a test needs it says.
-ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+# An empty RAFS_CACHE_DIR: nothing is kept where the user keeps his.
+ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "RAFS_CACHE_DIR": ""}
 for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
     if name in os.environ:
         ENV[name] = os.environ[name]

@@ -25,7 +25,8 @@ import oci_image as oci  # noqa: E402
 from report import Report  # noqa: E402
 
 KINDS = ["v6-zstd", "v5-lz4", "v6-none"]
-ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+# An empty RAFS_CACHE_DIR: nothing is kept where the user keeps his.
+ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "RAFS_CACHE_DIR": ""}
 report = Report()
 
 

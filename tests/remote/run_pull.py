@@ -27,7 +27,8 @@ from oci_image import GOLDEN, make_image, sha  # noqa: E402
 from report import Report  # noqa: E402
 
 KINDS = ["v6-zstd", "v5-zstd", "v6-none", "v5-none", "v6-lz4"]
-ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+# An empty RAFS_CACHE_DIR: nothing is kept where the user keeps his.
+ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "RAFS_CACHE_DIR": ""}
 report = Report()
 
 
