@@ -252,18 +252,23 @@ static void finish_output(struct command *c)
         command_say(c, EXIT_SOURCE, "standard output: %s", strerror(output_errno));
 }
 
-int command_end(struct command *c)
+void command_close(struct command *c)
 {
-    finish_output(c);
-    stats_show(c);
     rafs_image_close(c->image);
     c->image = NULL;
     for (size_t i = 0; i < c->backend_count; i++)
         rafs_backend_free(c->backends[i]);
     c->backend_count = 0;
+    remote_close(c);
+}
+
+int command_end(struct command *c)
+{
+    finish_output(c);
+    stats_show(c);
+    command_close(c);
     rafs_cache_close(c->cache);
     c->cache = NULL;
-    remote_close(c);
     return c->outcome.code;
 }
 
@@ -328,20 +333,6 @@ static bool add_sources(struct command *c, const char *image_path)
     return true;
 }
 
-static bool open_cache(struct command *c)
-{
-    rafs_cache_options options = RAFS_CACHE_OPTIONS_INIT;
-    rafs_error err = RAFS_ERROR_INIT;
-
-    if (!c->cache_dir ||
-        rafs_cache_open(c->cache_dir, &options, &c->cache, &err) == RAFS_OK)
-        return true;
-    err.object[0] = '\0';
-    command_failed(c, c->cache_dir, &err);
-    c->outcome.code = EXIT_SOURCE;
-    return false;
-}
-
 bool command_open(struct command *c, const char *image_path)
 {
     rafs_open_options options = RAFS_OPEN_OPTIONS_INIT;
@@ -355,7 +346,7 @@ bool command_open(struct command *c, const char *image_path)
     options.env = &env;
     options.expect_digest = c->expect_digest;
     options.backends = c->backends;
-    if (!open_cache(c))
+    if (!c->cache && !cache_open_for(c, remote_is_network(image_path)))
         return false;
     options.cache = c->cache;
     if (remote_is(image_path)) {

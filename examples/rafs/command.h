@@ -49,6 +49,9 @@ enum {
     OPT_EXPECT_DIGEST,
     OPT_TIMEOUT,
     OPT_CACHE_DIR,
+    OPT_NO_CACHE,
+    OPT_CACHE_QUOTA,
+    OPT_CACHE_KEEP_FREE,
     OPT_PLAIN_HTTP,
     OPT_INSECURE,
     OPT_CA_FILE,
@@ -68,6 +71,9 @@ enum {
     { "expect-digest", required_argument, NULL, OPT_EXPECT_DIGEST }, \
     { "timeout", required_argument, NULL, OPT_TIMEOUT },        \
     { "cache-dir", required_argument, NULL, OPT_CACHE_DIR },    \
+    { "no-cache", no_argument, NULL, OPT_NO_CACHE },            \
+    { "cache-quota", required_argument, NULL, OPT_CACHE_QUOTA }, \
+    { "cache-keep-free", required_argument, NULL, OPT_CACHE_KEEP_FREE }, \
     { "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },        \
     { "insecure", no_argument, NULL, OPT_INSECURE },            \
     { "ca-file", required_argument, NULL, OPT_CA_FILE },        \
@@ -90,7 +96,11 @@ struct command {
     size_t blob_dir_count;
     uint64_t timeout_ms; /* of each call to the library; 0: none */
     bool timeout_given;
-    const char *cache_dir; /* NULL: nothing is kept on disk */
+    const char *cache_dir; /* NULL: the default place, for images in the network */
+    bool no_cache;
+    uint64_t cache_quota; /* 0: none */
+    uint64_t cache_floor; /* disk space left free, if given */
+    bool cache_floor_given;
     rafs_cache *cache;
     bool plain_http;
     bool insecure;
@@ -126,6 +136,8 @@ int command_getopt(struct command *c, int argc, char **argv, const char *shorts,
 
 /* Open IMAGE with the sources that were asked for. False: reported and noted. */
 bool command_open(struct command *c, const char *image_path);
+/* Close it, for another one to be opened. */
+void command_close(struct command *c);
 
 /* The environment of a handle: signals stop it. */
 void command_env(rafs_env *env);
@@ -178,7 +190,11 @@ char *read_xattr(const rafs_image *image, uint64_t ino, const char *name, size_t
 char **read_xattr_names(const rafs_image *image, uint64_t ino, size_t *count,
                         rafs_error *err);
 
+/* cache_dir.c: open the cache of an image, if it is to have one. False: reported. */
+bool cache_open_for(struct command *c, bool network);
+
 /* The subcommands; argv[0] is the subcommand's name. */
+int cmd_cache(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_chunks(int argc, char **argv);

@@ -37,6 +37,14 @@ static bool set_timeout(struct command *c, const char *text)
     return true;
 }
 
+static bool set_size(struct command *c, const char *option, uint64_t *size)
+{
+    if (parse_bytes(optarg, true, size))
+        return true;
+    command_usage(c, "%s: '%s' is not a size such as 500M or 20G", option, optarg);
+    return false;
+}
+
 static void print_help(const struct command *c)
 {
     fputs(c->help, stdout);
@@ -49,8 +57,15 @@ static void print_help(const struct command *c)
         "or\n"
         "                       blake3:HEX of the bootstrap, or blob-sha256:HEX of the\n"
         "                       whole file IMAGE\n"
-        "  --cache-dir DIR      keep chunks there for the next run; DIR is made, for you "
-        "alone\n"
+        "  --cache-dir DIR      keep chunks there for the next run; default for images "
+        "in "
+        "the\n"
+        "                       network: RAFS_CACHE_DIR, /var/cache/rafs or "
+        "~/.cache/rafs\n"
+        "  --no-cache           keep nothing\n"
+        "  --cache-quota SIZE   disk space that the cache may take (default: no limit)\n"
+        "  --cache-keep-free SIZE   disk space that it leaves (default: 5 %, at most 1 "
+        "GiB)\n"
         "  --platform OS/ARCH   which image of an index; default: this machine's\n"
         "  --referrers          where IMAGE is an ordinary one, take a RAFS form "
         "attached "
@@ -96,9 +111,19 @@ static int common_option(struct command *c, int opt)
         }
         c->expect_digest = optarg;
         return 0;
-    case OPT_CACHE_DIR:
+    case OPT_CACHE_DIR: /* the last of the two is what is meant */
         c->cache_dir = optarg;
+        c->no_cache = false;
         return 0;
+    case OPT_NO_CACHE:
+        c->cache_dir = NULL;
+        c->no_cache = true;
+        return 0;
+    case OPT_CACHE_QUOTA:
+        return set_size(c, "--cache-quota", &c->cache_quota) ? 0 : OPT_STOP;
+    case OPT_CACHE_KEEP_FREE:
+        c->cache_floor_given = true;
+        return set_size(c, "--cache-keep-free", &c->cache_floor) ? 0 : OPT_STOP;
     case OPT_PLAIN_HTTP:
         c->plain_http = true;
         return 0;

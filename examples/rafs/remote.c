@@ -204,6 +204,13 @@ bool remote_is(const char *image)
     return kind_of(image) != NULL;
 }
 
+bool remote_is_network(const char *image)
+{
+    const struct kind *kind = kind_of(image);
+
+    return kind && kind->network;
+}
+
 bool remote_open(struct command *c, const char *image, rafs_open_options *options)
 {
     const struct kind *kind = kind_of(image);

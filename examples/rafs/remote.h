@@ -9,6 +9,9 @@
 /* Does IMAGE begin with the name of a kind of source, as in docker://? */
 bool remote_is(const char *image);
 
+/* Does it lie in the network, so that a cache is worth it? */
+bool remote_is_network(const char *image);
+
 /* Open it with the sources that --blob-dir named before it. False: reported and noted. */
 bool remote_open(struct command *c, const char *image, rafs_open_options *options);
 

@@ -30,7 +30,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 TESTDATA = os.environ.get(
     "RAFS_TESTDATA", os.path.join(os.path.dirname(ROOT), "shared", "testdata"))
 TIMEOUT = 60
-COMMANDS = ["cat", "check", "chunks", "extract", "find", "info", "ls", "readlink",
+COMMANDS = ["cache", "cat", "check", "chunks", "extract", "find", "info", "ls", "readlink",
             "stat", "tar"]
 # Stored chunks: a byte of the blob is a byte of a file.
 PLAIN = os.path.join(HERE, "v6-none", "image.boot")

@@ -4,8 +4,9 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='cat check chunks extract find help info ls readlink stat tar'
-    local common='--blob-dir --expect-digest --timeout --cache-dir --platform --referrers --plain-http --ca-file
+    local commands='cache cat check chunks extract find help info ls readlink stat tar'
+    local common='--blob-dir --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
+        --platform --referrers --plain-http --ca-file
         --client-cert --client-key --insecure --stats --stats-file --help'
     local options
 
@@ -15,7 +16,7 @@ _rafs()
         return
     fi
     case $prev in
-    --blob-dir)
+    --blob-dir | --cache-dir)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         return
@@ -32,7 +33,7 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
         return
         ;;
-    --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
+    --cache-quota | --cache-keep-free | --quota | --keep-free | --rate | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
         return
         ;;
     esac
@@ -40,6 +41,13 @@ _rafs()
     help)
         mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
         return
+        ;;
+    cache)
+        if ((COMP_CWORD == 2)); then
+            mapfile -t COMPREPLY < <(compgen -W 'ls du gc pin unpin scrub path' -- "$cur")
+            return
+        fi
+        options='--json --quota --keep-free --dry-run --rate --blob'
         ;;
     cat) options='--offset --length' ;;
     check) options='--json --metadata-only' ;;

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands cat check chunks extract find help info ls readlink stat tar
+set -l commands cache cat check chunks extract find help info ls readlink stat tar
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l some "__fish_seen_subcommand_from $commands"
 
+complete -c rafs -n $none -f -a cache -d 'Look after the chunks that are kept'
 complete -c rafs -n $none -f -a cat -d 'Write files to standard output'
 complete -c rafs -n $none -f -a check -d 'Look at everything in an image'
 complete -c rafs -n $none -f -a chunks -d 'Show where the bytes of a file lie'
@@ -22,6 +23,9 @@ complete -c rafs -l help -d 'Show help'
 complete -c rafs -n $some -l blob-dir -r -a '(__fish_complete_directories)' -d 'Folder of blobs'
 complete -c rafs -n $some -l expect-digest -x -a 'sha256: blake3: blob-sha256:' -d 'Refuse another bootstrap'
 complete -c rafs -n $some -l cache-dir -r -a '(__fish_complete_directories)' -d 'Keep chunks there'
+complete -c rafs -n $some -l no-cache -d 'Keep nothing'
+complete -c rafs -n $some -l cache-quota -x -d 'Disk space for chunks'
+complete -c rafs -n $some -l cache-keep-free -x -d 'Disk space left to others'
 complete -c rafs -n $some -l platform -x -a 'linux/amd64 linux/arm64' -d 'Which image of an index'
 complete -c rafs -n $some -l referrers -d 'Take a RAFS form attached to an ordinary image'
 complete -c rafs -n $some -l plain-http -d 'http instead of https'
@@ -34,8 +38,15 @@ complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
-set -l json '__fish_seen_subcommand_from check chunks extract find info ls stat'
+set -l json '__fish_seen_subcommand_from cache check chunks extract find info ls stat'
 complete -c rafs -n $json -l json -d 'JSON output'
+set -l keep '__fish_seen_subcommand_from cache'
+complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
+complete -c rafs -n $keep -l quota -x -d 'Space to take'
+complete -c rafs -n $keep -l keep-free -x -d 'Space to leave'
+complete -c rafs -n $keep -l dry-run -d 'Say what would go'
+complete -c rafs -n $keep -l rate -x -d 'Bytes a second'
+complete -c rafs -n $keep -l blob -d 'Operands are blobs'
 complete -c rafs -n '__fish_seen_subcommand_from cat' -l offset -x -d 'First byte'
 complete -c rafs -n '__fish_seen_subcommand_from cat' -l length -x -d 'Bytes'
 complete -c rafs -n '__fish_seen_subcommand_from check' -l metadata-only -d 'Leave the blobs alone'
