@@ -54,12 +54,21 @@ typedef struct rafs_env {
         sizeof(rafs_env), 0, NULL, NULL, NULL, NULL, NULL, NULL \
     }
 
+/** Bits of rafs_call.flags. */
+enum {
+    /** Nobody waits for the bytes yet: a backend may let others go first. */
+    RAFS_CALL_AHEAD = 1,
+    /** Another source can be asked: a backend should say soon that it fails rather than
+     * try again. Set by the library where an image has more sources than one. */
+    RAFS_CALL_ONCE = 2
+};
+
 /**
  * How long one call may take, and what stops it. Borrowed during the call.
  */
 typedef struct rafs_call {
     uint32_t struct_size;      /**< sizeof(rafs_call) */
-    uint32_t reserved;         /**< 0 */
+    uint32_t flags;            /**< RAFS_CALL_ */
     uint64_t deadline_ns;      /**< on the clock of the handle's environment; 0: none */
     const rafs_cancel *cancel; /**< may be NULL */
     /** Set by librafs in what it hands to backends, which hand it on if they call it in

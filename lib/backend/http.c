@@ -3,7 +3,6 @@
 #include "backend/http.h"
 
 #include <errno.h>
-#include <poll.h>
 
 #include "backend/http_client.h"
 
@@ -35,32 +34,17 @@ static uint64_t jitter(const void *salt, unsigned tries, uint64_t ms, uint64_t n
 int rafsi_http_pause(rafs_http *http, unsigned idle, uint64_t retry_ms,
                      const rafs_call *call, rafs_error *err)
 {
-    const rafs_cancel *tokens[] = {call->cancel, http->env.set.cancel};
     uint64_t now = rafsi_now_ns(&http->env);
     uint64_t ms =
         rafsi_min((uint64_t)PAUSE_FIRST_MS << rafsi_min(idle, 8), PAUSE_MOST_MS);
-    uint64_t end;
     int rc = rafsi_call_check(&http->env, call, RAFS_STAGE_FETCH, err);
 
     ms = jitter(&rc, idle, ms, now);
     if (retry_ms > ms)
         ms = retry_ms;
-    end = now + ms * 1000000;
-    if (rc == RAFS_OK && call->deadline_ns && end >= call->deadline_ns)
+    if (rc == RAFS_OK && call->deadline_ns && now + ms * 1000000 >= call->deadline_ns)
         rc = RAFS_E_TIMEOUT;
-    while (rc == RAFS_OK && now < end) {
-        struct pollfd wake[2];
-        nfds_t count = 0;
-
-        for (size_t i = 0; i < 2; i++)
-            if (tokens[i])
-                wake[count++] =
-                    (struct pollfd){.fd = rafs_cancel_fd(tokens[i]), .events = POLLIN};
-        poll(wake, count, (int)rafsi_min((end - now) / 1000000 + 1, 1000));
-        rc = rafsi_call_check(&http->env, call, RAFS_STAGE_FETCH, err);
-        now = rafsi_now_ns(&http->env);
-    }
-    return rc;
+    return rc < 0 ? rc : rafsi_call_sleep(&http->env, call, ms, err);
 }
 
 /* The last failure becomes the request's: with the URL, and how often it was tried. */
@@ -155,7 +139,8 @@ int rafsi_http_do(rafs_http *http, const struct http_request *request,
         soon += verdict == HTTP_SOON;
         idle = attempt.from > before ? 0 : idle + 1;
         rc = RAFS_E_BACKEND;
-        if ((request->once && idle > 0) || soon == SOON_MAX)
+        if (((request->once || (bounded.flags & RAFS_CALL_ONCE)) && idle > 0) ||
+            soon == SOON_MAX)
             break;
         rc = rafsi_http_pause(http, idle, rafsi_http_retry_after(&attempt), &bounded,
                               &now);

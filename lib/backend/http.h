@@ -9,7 +9,8 @@
  * A request is tried again by itself where that is safe and may help: connections that
  * fail, stall or break, 408, 429 and 5xx, with pauses that grow, up to the deadline of
  * the call (or rafs_http_options.retry_ms). An answer that broke off goes on where it
- * ended. Everything else is the caller's to judge by its status: redirects are never
+ * ended. With RAFS_CALL_ONCE only an answer that brought something is gone on with.
+ * Everything else is the caller's to judge by its status: redirects are never
  * followed here, since who follows decides what he sends along.
  */
 

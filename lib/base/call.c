@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arith.h"
@@ -109,6 +110,9 @@ int rafsi_call_take(const rafs_call *in, rafs_call *out, rafs_error *err)
     int rc = rafsi_take_struct(in, out, sizeof(*out), "rafs_call", err);
 
     out->struct_size = sizeof(*out);
+    if (rc == RAFS_OK && (out->flags & ~(uint32_t)(RAFS_CALL_AHEAD | RAFS_CALL_ONCE)))
+        rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "rafs_call",
+                        "flags 0x%x are not known", out->flags);
     return rc;
 }
 
@@ -120,6 +124,37 @@ int rafsi_call_check(const struct rafsi_env *env, const rafs_call *call, uint32_
     if (call && call->deadline_ns != 0 && rafsi_now_ns(env) >= call->deadline_ns)
         return rafsi_fail(err, RAFS_E_TIMEOUT, stage, NULL, "the deadline has passed");
     return RAFS_OK;
+}
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* The length is one of real time, so that it ends with any clock of the caller's. */
+int rafsi_call_sleep(const struct rafsi_env *env, const rafs_call *call, uint64_t ms,
+                     rafs_error *err)
+{
+    const rafs_cancel *tokens[] = {call ? call->cancel : NULL, env->set.cancel};
+    uint64_t now = monotonic_ns();
+    uint64_t end = now + ms * 1000000;
+    int rc = rafsi_call_check(env, call, RAFS_STAGE_FETCH, err);
+
+    while (rc == RAFS_OK && now < end) {
+        struct pollfd wake[2];
+        nfds_t count = 0;
+
+        for (size_t i = 0; i < 2; i++)
+            if (tokens[i])
+                wake[count++] = (struct pollfd){.fd = tokens[i]->fd, .events = POLLIN};
+        poll(wake, count, (int)rafsi_min((end - now) / 1000000 + 1, 1000));
+        rc = rafsi_call_check(env, call, RAFS_STAGE_FETCH, err);
+        now = monotonic_ns();
+    }
+    return rc;
 }
 
 uint64_t rafsi_call_left_ns(const struct rafsi_env *env, const rafs_call *call,

@@ -12,6 +12,10 @@ int rafsi_call_take(const rafs_call *in, rafs_call *out, rafs_error *err);
 int rafsi_call_check(const struct rafsi_env *env, const rafs_call *call, uint32_t stage,
                      rafs_error *err);
 
+/* Sleep so long; less if the call ends before. RAFS_OK, or why it ended. */
+int rafsi_call_sleep(const struct rafsi_env *env, const rafs_call *call, uint64_t ms,
+                     rafs_error *err);
+
 /* Nanoseconds until the deadline, at most `most`; 0 if it has passed. */
 uint64_t rafsi_call_left_ns(const struct rafsi_env *env, const rafs_call *call,
                             uint64_t most);
