@@ -59,6 +59,12 @@ typedef struct rafs_limits {
      * for backends with RAFS_BACKEND_REMOTE, none for the others; 1: none. Never more
      * than half of chunk_cache_bytes. */
     uint64_t ahead_bytes;
+    /** How long a source may take, in milliseconds, before the next healthy one is asked
+     * as well and the first answer taken; of backends with RAFS_BACKEND_REMOTE, if there
+     * are others. Such requests run in up to 16 threads of the image, which it starts
+     * when first needed. Default: four times what the source usually takes, at least 250
+     * ms; 1: no source is asked while another one is. */
+    uint64_t hedge_ms;
 } rafs_limits;
 
 #endif

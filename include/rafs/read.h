@@ -135,6 +135,8 @@ typedef struct rafs_stats {
     uint64_t bytes_fetched;  /**< bytes that backends gave */
     uint64_t cache_bytes;    /**< bytes of verified chunks in memory now */
     uint64_t cache_refused;  /**< chunks from a rafs_cache that failed the check */
+    uint64_t hedges;     /**< requests made because another source was slow to answer */
+    uint64_t hedges_won; /**< of them those that answered first */
 } rafs_stats;
 
 /**

@@ -15,9 +15,11 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/rounds.h"
 #include "base/seed.h"
 #include "base/source.h"
 #include "base/span.h"
 #include "base/tally.h"
+#include "base/thread.h"
 
 #endif

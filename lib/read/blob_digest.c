@@ -239,31 +239,23 @@ static int load_digests(struct rafsi_reader *reader, uint32_t blob, size_t sourc
 static int search_digests(struct rafsi_reader *reader, uint32_t blob,
                           const rafs_call *call, uint8_t **out, rafs_error *err)
 {
-    size_t order[RAFS_SOURCES_MAX + 1];
-    size_t count = rafsi_blob_order(reader, blob, order);
-    int worst = RAFS_E_NOENT;
+    struct search search;
+    const rafs_call *part;
+    size_t source;
 
-    for (size_t i = 0; i < count; i++) {
+    rafsi_search_begin(&search, reader, blob, 0, call);
+    while (rafsi_search_next(&search, &source, &part)) {
         rafs_error local = RAFS_ERROR_INIT;
-        int rc = load_digests(reader, blob, order[i], call, out, &local);
+        int rc = load_digests(reader, blob, source, part, out, &local);
 
         if (rc == RAFS_OK)
             return rc;
         if (rc == RAFS_E_CORRUPT)
-            rafsi_blob_strike(reader, blob, order[i], RAFS_CAUSE_METADATA, &local);
-        if (rafsi_ends_search(rc) || rafsi_severity(rc) >= rafsi_severity(worst)) {
-            *err = local;
-            worst = rc;
-        }
-        if (rafsi_ends_search(rc) ||
-            rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL) < 0)
-            break;
+            rafsi_blob_strike(reader, blob, source, UINT32_MAX, RAFS_CAUSE_METADATA,
+                              &local);
+        rafsi_search_failed(&search, source, rc, &local);
     }
-    if (worst == RAFS_E_NOENT)
-        return rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, ENOENT, NULL,
-                             count == 0 ? "no source of blobs was given for it"
-                                        : "none of the sources has it");
-    return worst;
+    return rafsi_search_end(&search, err);
 }
 
 /* The digests are the blob's, whatever source they came from: kept once. */

@@ -67,6 +67,13 @@ static int locate_in_meta(const struct rafsi_chunk *chunk, const struct blob_met
     return RAFS_OK;
 }
 
+bool rafsi_plainly_placed(const struct rafsi_reader *reader,
+                          const struct rafsi_chunk *chunk)
+{
+    return !chunk->no_record &&
+           !(reader->tree->blobs[chunk->record.blob].features & RAFS_BLOB_BATCH);
+}
+
 int rafsi_locate(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                  struct blob_source *at, const rafs_call *call, struct stored *out,
                  rafs_error *err)
@@ -75,7 +82,7 @@ int rafsi_locate(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     const struct blob_meta *meta;
     int rc;
 
-    if (!(record->features & RAFS_BLOB_BATCH) && !chunk->no_record) {
+    if (rafsi_plainly_placed(reader, chunk)) {
         *out = (struct stored){.offset = chunk->record.compressed_offset,
                                .size = chunk->record.compressed_size,
                                .raw_size = chunk->record.uncompressed_size,
@@ -88,57 +95,96 @@ int rafsi_locate(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     return locate_in_meta(chunk, meta, record, out, err);
 }
 
-/* Stored bytes into raw ones. What is stored plain goes where it belongs at once. */
-static int fetch_raw(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                     const struct blob_source *at, const struct stored *stored,
-                     uint32_t cause, struct worker *worker, struct rafsi_buffer *raw,
-                     const rafs_call *call, rafs_error *err)
+/* Errors that need no source to be found out. */
+static int check_stored(const struct rafsi_chunk *chunk, const struct stored *stored,
+                        rafs_error *err)
 {
-    uint32_t blob = chunk->record.blob;
+    if (stored->compressed || stored->size == stored->raw_size)
+        return RAFS_OK;
+    return rafsi_fail_at(err, RAFS_E_CORRUPT, RAFS_STAGE_METADATA, NULL, stored->offset,
+                         "chunk %u is stored plain in %u bytes, but has %u",
+                         chunk->record.index, stored->size, stored->raw_size);
+}
+
+/* What a chunk is fetched by. */
+struct fetch {
+    struct search search;
+    struct worker *worker;
+    uint32_t cause;
+    size_t source; /* who is asked, and after that who answered */
+};
+
+/* The stored bytes. Where the image itself says where they lie, another source may be
+ * asked beside this one. */
+static int fetch_stored(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                        const struct stored *stored, struct fetch *fetch,
+                        const rafs_call *call, struct rafsi_buffer **out, rafs_error *err)
+{
+    bool told = chunk->no_record || stored->batch;
+    struct ask ask = {.blob = chunk->record.blob,
+                      .cause = fetch->cause,
+                      .offset = stored->offset,
+                      .len = stored->size,
+                      .source = fetch->source,
+                      .backup = told ? NO_SOURCE : rafsi_search_backup(&fetch->search)};
+    int rc = rafsi_race(reader, &ask, call, out, err);
+
+    if (ask.source != fetch->source)
+        rafsi_search_beaten(&fetch->search, fetch->source);
+    fetch->source = ask.source;
+    if (ask.backup_rc < 0)
+        rafsi_search_failed(&fetch->search, ask.backup, ask.backup_rc, &ask.backup_error);
+    return rc;
+}
+
+/* Stored bytes (taken) into raw ones. */
+static int open_stored(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                       const struct stored *stored, struct worker *worker,
+                       struct rafsi_buffer *bytes, struct rafsi_buffer **out,
+                       rafs_error *err)
+{
     int rc;
 
+    *out = NULL;
     if (!stored->compressed) {
-        if (stored->size != raw->len)
-            return rafsi_fail_at(err, RAFS_E_CORRUPT, RAFS_STAGE_METADATA, NULL,
-                                 stored->offset,
-                                 "chunk %u is stored plain in %u bytes, but has %zu",
-                                 chunk->record.index, stored->size, raw->len);
-        return rafsi_blob_fetch(reader, blob, at, cause, stored->offset, raw->at,
-                                raw->len, call, err);
+        *out = bytes;
+        return RAFS_OK;
     }
-    rc = rafsi_worker_room(reader, worker, stored->size, err);
+    rc = rafsi_pool_take(reader->pool, stored->raw_size, out, err);
     if (rc == RAFS_OK)
-        rc = rafsi_blob_fetch(reader, blob, at, cause, stored->offset, worker->stored,
-                              stored->size, call, err);
-    if (rc < 0)
-        return rc;
-    return rafsi_decode(worker->decoder, chunk->compressor, worker->stored, stored->size,
-                        raw->at, raw->len, err);
+        rc = rafsi_decode(worker->decoder, chunk->compressor, bytes->at, stored->size,
+                          (*out)->at, (*out)->len, err);
+    rafsi_buffer_free(bytes);
+    return rc;
 }
 
 /* One source's answer, verified or refused. */
 static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    size_t source, uint32_t cause, struct worker *worker,
-                    const rafs_call *call, struct verified **out, rafs_error *err)
+                    struct fetch *fetch, const rafs_call *call, struct verified **out,
+                    rafs_error *err)
 {
+    struct rafsi_buffer *bytes = NULL;
     struct rafsi_buffer *raw = NULL;
     struct rafsi_buffer *batch = NULL;
-    struct blob_source *at;
-    struct stored stored;
-    int rc = rafsi_blob_open_at(reader, chunk->record.blob, source, call, &at, err);
+    struct blob_source *at = NULL;
+    /* What errors name if the chunk cannot even be located. */
+    struct stored stored = {
+        .offset = chunk->no_record ? reader->tree->blobs[chunk->record.blob].ci_offset
+                                   : chunk->record.compressed_offset};
+    int rc = RAFS_OK;
 
+    if (!rafsi_plainly_placed(reader, chunk))
+        rc =
+            rafsi_blob_open_at(reader, chunk->record.blob, fetch->source, call, &at, err);
     if (rc < 0)
         return rc;
-    /* What errors name if the chunk cannot even be located. */
-    stored.offset = chunk->no_record ? reader->tree->blobs[chunk->record.blob].ci_offset
-                                     : chunk->record.compressed_offset;
     rc = rafsi_locate(reader, chunk, at, call, &stored, err);
-    if (rc < 0)
-        goto out;
-    rc = rafsi_pool_take(reader->pool, stored.raw_size, &raw, err);
-    if (rc < 0)
-        goto out;
-    rc = fetch_raw(reader, chunk, at, &stored, cause, worker, raw, call, err);
+    if (rc == RAFS_OK)
+        rc = check_stored(chunk, &stored, err);
+    if (rc == RAFS_OK)
+        rc = fetch_stored(reader, chunk, &stored, fetch, call, &bytes, err);
+    if (rc == RAFS_OK)
+        rc = open_stored(reader, chunk, &stored, fetch->worker, bytes, &raw, err);
     if (rc < 0)
         goto out;
     if (stored.batch) {
@@ -153,7 +199,7 @@ static int fetch_at(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
                       out, err);
     if (rc == RAFS_OK)
         raw = NULL;
-    if (rc == RAFS_OK && batch && cause != RAFS_CAUSE_CHECK)
+    if (rc == RAFS_OK && batch && fetch->cause != RAFS_CAUSE_CHECK)
         rafsi_batch_keep(reader, chunk, at, batch);
 out:
     if (rc == RAFS_E_CORRUPT && err && !err->has_offset) {
@@ -177,75 +223,41 @@ static void no_fault_of_a_source(struct rafsi_reader *reader,
     rafsi_stats_failed_alone(&reader->stats, cause, &named);
 }
 
-bool rafsi_ends_search(int rc)
-{
-    return rc == RAFS_E_CANCELLED || rc == RAFS_E_NOMEM || rc == RAFS_E_LIMIT ||
-           rc == RAFS_E_BUG;
-}
-
-int rafsi_severity(int rc)
-{
-    switch (rc) {
-    case RAFS_E_CORRUPT:
-        return 3;
-    case RAFS_E_NOENT:
-        return 1;
-    default:
-        return 2;
-    }
-}
-
 int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       uint32_t cause, const rafs_call *call, struct verified **out,
                       rafs_error *err)
 {
-    const char *id = reader->tree->blobs[chunk->record.blob].id;
-    size_t order[RAFS_SOURCES_MAX + 1];
-    size_t count = rafsi_blob_order(reader, chunk->record.blob, order);
-    struct worker *worker = NULL;
-    int worst = RAFS_E_NOENT;
-    int rc = rafsi_worker_take(reader, &worker, err);
+    uint32_t blob = chunk->record.blob;
+    struct fetch fetch = {.cause = cause};
+    const rafs_call *part;
+    int rc = rafsi_worker_take(reader, &fetch.worker, err);
 
     if (rc < 0)
         return rc;
-    rc = worst; /* without a source nobody is asked */
-    for (size_t i = 0; i < count; i++) {
+    rafsi_search_begin(&fetch.search, reader, blob, chunk->record.compressed_size, call);
+    rc = RAFS_E_NOENT;
+    while (rc < 0 && rafsi_search_next(&fetch.search, &fetch.source, &part)) {
         rafs_error local = RAFS_ERROR_INIT;
 
-        rc = fetch_at(reader, chunk, order[i], cause, worker, call, out, &local);
-        if (rc == RAFS_OK)
-            break;
-        if (rafsi_ends_search(rc)) {
-            if (rc == RAFS_E_LIMIT || rc == RAFS_E_BUG)
-                no_fault_of_a_source(reader, chunk, cause, &local);
-            *err = local;
-            break;
-        }
+        rc = fetch_at(reader, chunk, &fetch, part, out, &local);
+        if (rc == RAFS_E_LIMIT || rc == RAFS_E_BUG)
+            no_fault_of_a_source(reader, chunk, cause, &local);
         if (rc == RAFS_E_CORRUPT) {
-            rafsi_blob_strike(reader, chunk->record.blob, order[i], cause, &local);
+            rafsi_blob_strike(reader, blob, fetch.source, chunk->record.index, cause,
+                              &local);
             rafsi_log(&reader->env, RAFS_LOG_WARNING,
-                      "source %zu of blob %s answered wrong bytes: %s", i, id,
-                      local.text);
+                      "source %zu of blob %s answered wrong bytes: %s", fetch.source,
+                      reader->tree->blobs[blob].id, local.text);
         }
-        if (rafsi_severity(rc) >= rafsi_severity(worst)) {
-            *err = local;
-            worst = rc;
-        }
-        if (i + 1 < count && rc != RAFS_E_NOENT)
-            rafsi_stats_failover(&reader->stats, order[i]);
-        rc = worst;
-        if (rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL) < 0)
-            break;
+        if (rc < 0)
+            rafsi_search_failed(&fetch.search, fetch.source, rc, &local);
     }
-    rafsi_worker_give(reader, worker);
+    rafsi_worker_give(reader, fetch.worker);
     if (rc == RAFS_OK)
         return rc;
-    if (count == 0 || rc == RAFS_E_NOENT) {
-        rc = rafsi_fail_os(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, ENOENT, NULL,
-                           count == 0 ? "no source of blobs was given for it"
-                                      : "none of the sources has it");
+    rc = rafsi_search_end(&fetch.search, err);
+    if (rc == RAFS_E_BACKEND && err->os_errno == ENOENT)
         no_fault_of_a_source(reader, chunk, cause, err);
-    }
     return rc;
 }
 

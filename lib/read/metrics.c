@@ -299,7 +299,9 @@ void rafsi_reader_stats(const struct rafsi_reader *reader, rafs_stats *out)
             out->bytes_fetched +=
                 cause == RAFS_CAUSE_OPEN ? 0 : get(&source->bytes[cause]);
         }
+        out->hedges += get(&source->events[RAFS_EVENT_HEDGE]);
     }
+    out->hedges_won = get(&reader->hedges_won);
     out->cache_bytes = rafsi_cache_bytes(reader->cache);
 }
 

@@ -71,7 +71,9 @@ int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
     for (size_t i = 0; i < reader->source_count; i++)
         if (reader->sources[i])
             rafsi_stats_name(&reader->stats, i, reader->sources[i]);
-    rc = rafsi_ahead_new(reader, err);
+    rc = rafsi_race_new(reader, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_ahead_new(reader, err);
     if (rc < 0) {
         reader->sources[0] = NULL; /* taken only on success */
         rafsi_reader_free(reader);
@@ -86,6 +88,7 @@ void rafsi_reader_free(struct rafsi_reader *reader)
     if (!reader)
         return;
     rafsi_crew_free(atomic_load(&reader->crew)); /* first: it uses all the rest */
+    rafsi_race_free(reader);
     rafsi_ahead_free(reader);
     while (reader->workers) {
         struct worker *worker = reader->workers;
@@ -234,22 +237,28 @@ int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file
 static int locate_anywhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                            const rafs_call *call, struct stored *out, rafs_error *err)
 {
-    size_t order[RAFS_SOURCES_MAX + 1];
-    size_t count = rafsi_blob_order(reader, chunk->record.blob, order);
-    int rc = rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
-                        "no source of blobs was given, and only the blob tells where its "
-                        "chunks lie");
+    struct search search;
+    const rafs_call *part;
+    size_t source;
 
-    for (size_t i = 0; i < count; i++) {
+    rafsi_search_begin(&search, reader, chunk->record.blob, 0, call);
+    while (rafsi_search_next(&search, &source, &part)) {
+        rafs_error local = RAFS_ERROR_INIT;
         struct blob_source *at;
+        int rc =
+            rafsi_blob_open_at(reader, chunk->record.blob, source, part, &at, &local);
 
-        rc = rafsi_blob_open_at(reader, chunk->record.blob, order[i], call, &at, err);
         if (rc == RAFS_OK)
-            rc = rafsi_locate(reader, chunk, at, call, out, err);
-        if (rc == RAFS_OK || rc == RAFS_E_CANCELLED || rc == RAFS_E_TIMEOUT)
-            break;
+            rc = rafsi_locate(reader, chunk, at, part, out, &local);
+        if (rc == RAFS_OK)
+            return rc;
+        rafsi_search_failed(&search, source, rc, &local);
     }
-    return rc == RAFS_E_NOENT ? RAFS_E_BACKEND : rc;
+    if (search.count == 0)
+        return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
+                          "no source of blobs was given, and only the blob tells where "
+                          "its chunks lie");
+    return rafsi_search_end(&search, err);
 }
 
 static int extent_of(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,

@@ -11,7 +11,10 @@
 #include "codec/codec.h"
 #include "read/crew.h"
 #include "read/flight.h"
+#include "read/health.h"
+#include "read/race.h"
 #include "read/read.h"
+#include "read/search.h"
 #include "read/stats.h"
 #include "verify/verify.h"
 
@@ -36,6 +39,8 @@ struct blob_source {
 struct blob_state {
     _Atomic(struct blob_source *) at[RAFS_SOURCES_MAX + 1]; /* NULL: not opened */
     atomic_uint strikes[RAFS_SOURCES_MAX + 1]; /* times that it answered wrong bytes */
+    /* It said that it has no such blob: it is asked after the others until then. */
+    atomic_uint_least64_t absent_until_ns[RAFS_SOURCES_MAX + 1];
     _Atomic(uint8_t *) digests; /* of all its chunks, proved; NULL until wanted */
 };
 
@@ -53,6 +58,9 @@ struct rafsi_reader {
     struct rafsi_hashes *hashes;
     rafs_backend *sources[RAFS_SOURCES_MAX + 1]; /* [0] is the carrier, or NULL */
     size_t source_count;                         /* with [0] */
+    struct source_health health[RAFS_SOURCES_MAX + 1];
+    struct racers *racers; /* race.c; NULL: nobody is asked beside another */
+    atomic_uint_least64_t hedges_won;
     struct rafsi_pool *pool;
     struct rafsi_cache *cache;
     struct rafsi_flights *flights;
@@ -109,10 +117,11 @@ int rafsi_blob_open_at(struct rafsi_reader *reader, uint32_t blob, size_t source
 int rafsi_blob_fetch(struct rafsi_reader *reader, uint32_t blob,
                      const struct blob_source *at, uint32_t cause, uint64_t offset,
                      void *buf, size_t len, const rafs_call *call, rafs_error *err);
-/* A source answered wrong bytes: error says what is wrong with them. */
+/* A source answered wrong bytes for a chunk (UINT32_MAX: for a table of the blob): error
+ * says what is wrong with them. */
 void rafsi_blob_strike(struct rafsi_reader *reader, uint32_t blob, size_t source,
-                       uint32_t cause, const rafs_error *error);
-/* The sources in the order in which to ask them: those that never lied first. */
+                       uint32_t chunk, uint32_t cause, const rafs_error *error);
+/* The sources in the order in which to ask them, by their health. */
 size_t rafsi_blob_order(struct rafsi_reader *reader, uint32_t blob,
                         size_t order[RAFS_SOURCES_MAX + 1]);
 void rafsi_blob_states_free(struct rafsi_reader *reader);
@@ -196,11 +205,9 @@ struct stored {
 int rafsi_locate(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                  struct blob_source *at, const rafs_call *call, struct stored *out,
                  rafs_error *err);
-/* Errors that are the call's or the host's own: no other source would do better. */
-bool rafsi_ends_search(int rc);
-/* What to remember of several failures: a wrong answer before a failed one, before a
- * source that has no such blob. */
-int rafsi_severity(int rc);
+/* Does the bootstrap itself tell the chunk's place in the blob? */
+bool rafsi_plainly_placed(const struct rafsi_reader *reader,
+                          const struct rafsi_chunk *chunk);
 /* Cut a chunk out of a decoded batch, into a buffer of its own. */
 int rafsi_batch_cut(struct rafsi_reader *reader, const struct rafsi_buffer *batch,
                     uint32_t offset, uint32_t size, struct rafsi_buffer **out,

@@ -92,6 +92,8 @@ void rafsi_stats_chunk(struct stats *stats, enum stats_origin origin, uint32_t c
 void rafsi_stats_unkept(struct stats *stats);
 /* What it gave failed the check. */
 void rafsi_stats_cache_refused(struct stats *stats);
+/* This source is asked since another one is slow. */
+void rafsi_stats_hedge(struct stats *stats, size_t source);
 /* Another source is asked since this one failed. */
 void rafsi_stats_failover(struct stats *stats, size_t source);
 

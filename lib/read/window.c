@@ -58,14 +58,6 @@ static bool bounds_of(struct rafsi_reader *reader, size_t source, struct bounds 
     return true;
 }
 
-/* A chunk whose place in the blob the bootstrap itself tells. */
-static bool plainly_placed(const struct rafsi_reader *reader,
-                           const struct rafsi_chunk *chunk)
-{
-    return !chunk->no_record &&
-           !(reader->tree->blobs[chunk->record.blob].features & RAFS_BLOB_BATCH);
-}
-
 /* v6: the chunk with the next number, whatever file it is of. */
 static bool next_in_blob(struct rafsi_reader *reader, struct rafsi_chunk *chunk)
 {
@@ -226,16 +218,24 @@ static void give_up(struct rafsi_reader *reader, struct window *window, uint32_t
     rafsi_free(&reader->env, window);
 }
 
+/* By no more than one try: the chunk that is waited for is asked for alone after that. */
 static int travel(struct rafsi_reader *reader, struct window *window,
-                  struct blob_source *at, uint32_t cause, const rafs_call *call)
+                  struct search *search, uint32_t cause, const rafs_call *part)
 {
-    size_t len = (size_t)(window->end - window->begin);
-    int rc = rafsi_pool_take(reader->pool, len, &window->bytes, NULL);
+    rafs_call once = part ? *part : (rafs_call)RAFS_CALL_INIT;
+    rafs_error local = RAFS_ERROR_INIT;
+    struct ask ask = {.blob = search->blob,
+                      .cause = cause,
+                      .offset = window->begin,
+                      .len = (size_t)(window->end - window->begin),
+                      .source = window->source,
+                      .backup = rafsi_search_backup(search)};
+    int rc;
 
-    if (rc < 0)
-        return rc;
-    return rafsi_blob_fetch(reader, window->pieces[0].chunk.record.blob, at, cause,
-                            window->begin, window->bytes->at, len, call, NULL);
+    once.flags |= RAFS_CALL_ONCE;
+    rc = rafsi_race(reader, &ask, &once, &window->bytes, &local);
+    window->source = ask.source;
+    return rc;
 }
 
 static struct window *make(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
@@ -259,18 +259,22 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
                         struct verified **out, struct window **rest)
 {
     uint32_t blob = chunk->record.blob;
-    size_t order[RAFS_SOURCES_MAX + 1];
     struct worker *worker = NULL;
-    struct blob_source *at;
+    struct search search;
     struct window *window;
     rafs_error local = RAFS_ERROR_INIT;
     struct bounds bounds;
+    const rafs_call *part;
+    size_t source;
     int rc;
 
-    if (!plainly_placed(reader, chunk) || rafsi_blob_order(reader, blob, order) == 0 ||
-        !bounds_of(reader, order[0], &bounds))
+    if (!rafsi_plainly_placed(reader, chunk))
         return false;
-    window = make(reader, chunk, order[0]);
+    rafsi_search_begin(&search, reader, blob, ASK_MAX, call);
+    if (!rafsi_search_next(&search, &source, &part) ||
+        !bounds_of(reader, source, &bounds))
+        return false;
+    window = make(reader, chunk, source);
     if (!window)
         return false;
     extend_wanted(reader, window, wish, &bounds);
@@ -279,16 +283,15 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
         give_up(reader, window, 1);
         return false;
     }
-    rc = rafsi_blob_open_at(reader, blob, order[0], call, &at, NULL);
-    if (rc == RAFS_OK)
-        rc = travel(reader, window, at, wish->cause, call);
+    rc = travel(reader, window, &search, wish->cause, part);
     if (rc == RAFS_OK)
         rc = rafsi_worker_take(reader, &worker, NULL);
     if (rc == RAFS_OK)
         rc = open_piece(reader, window, chunk, worker, out, &local);
     rafsi_worker_give(reader, worker);
     if (rc == RAFS_E_CORRUPT)
-        rafsi_blob_strike(reader, blob, order[0], wish->cause, &local);
+        rafsi_blob_strike(reader, blob, window->source, chunk->record.index, wish->cause,
+                          &local);
     if (rc < 0) {
         give_up(reader, window, 1);
         return false;
@@ -309,8 +312,8 @@ static int finish_piece(struct rafsi_reader *reader, const struct window *window
         rafsi_fetch_keep(reader, &piece->chunk, &key, piece->cause, good);
         rafsi_kept_put(reader, &piece->chunk, NULL, good, call);
     } else if (rc == RAFS_E_CORRUPT)
-        rafsi_blob_strike(reader, piece->chunk.record.blob, window->source, piece->cause,
-                          &local);
+        rafsi_blob_strike(reader, piece->chunk.record.blob, window->source,
+                          piece->chunk.record.index, piece->cause, &local);
     rafsi_flight_land(reader->flights, piece->flight,
                       rc == RAFS_OK ? RAFS_OK : RAFS_E_CANCELLED, good, NULL);
     rafsi_verified_drop(good);
