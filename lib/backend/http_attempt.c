@@ -370,22 +370,23 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
     if (rc < 0)
         return HTTP_FINAL;
     headers = rafsi_http_lines(attempt);
-    if (!headers) {
+    pump.easy = curl_easy_init();
+    if (!headers || !pump.easy) {
         rafsi_fail_nomem(err, 0);
         goto out;
     }
-    pump.easy = slot->easy;
-    rafsi_http_set(slot->easy, attempt, headers, text);
-    curl_easy_setopt(slot->easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(slot->easy, CURLOPT_HEADERDATA, &pump);
-    curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, &pump);
-    added = curl_multi_add_handle(slot->multi, slot->easy) == CURLM_OK;
+    rafsi_http_set(pump.easy, attempt, headers, text);
+    curl_easy_setopt(pump.easy, CURLOPT_SHARE, slot->sessions);
+    curl_easy_setopt(pump.easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(pump.easy, CURLOPT_HEADERDATA, &pump);
+    curl_easy_setopt(pump.easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(pump.easy, CURLOPT_WRITEDATA, &pump);
+    added = curl_multi_add_handle(slot->multi, pump.easy) == CURLM_OK;
     rc = added ? run(attempt, slot, &code, err) : rafsi_fail_nomem(err, 0);
     if (rc < 0)
         goto out;
     if (code == CURLE_OK && !attempt->begun)
-        begin(attempt, slot->easy);
+        begin(attempt, pump.easy);
     if (attempt->rc < 0)
         *err = attempt->error;
     else if (attempt->forbidden && !attempt->begun)
@@ -395,13 +396,13 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
         verdict =
             again(err, HTTP_SOON, EPROTO, "the server answers with %s", attempt->broken);
     else if (code != CURLE_OK && !is_enough(attempt))
-        verdict = judge_code(code, slot->easy, text, err);
+        verdict = judge_code(code, pump.easy, text, err);
     else
         verdict = judge_answer(attempt, err);
 out:
     if (added)
-        curl_multi_remove_handle(slot->multi, slot->easy);
-    curl_easy_reset(slot->easy); /* it points to our stack */
+        curl_multi_remove_handle(slot->multi, pump.easy);
+    curl_easy_cleanup(pump.easy);
     curl_slist_free_all(headers);
     rafsi_http_give(attempt->http, slot, rc == RAFS_OK);
     return verdict;

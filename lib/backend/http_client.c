@@ -148,10 +148,10 @@ int rafs_http_new(const rafs_http_options *options, rafs_http **out, rafs_error 
 
 static void free_slot(rafs_http *http, struct http_slot *slot)
 {
-    if (slot->easy)
-        curl_easy_cleanup(slot->easy);
     if (slot->multi)
         curl_multi_cleanup(slot->multi);
+    if (slot->sessions)
+        curl_share_cleanup(slot->sessions);
     rafsi_free(&http->env, slot);
 }
 
@@ -191,8 +191,10 @@ static struct http_slot *make_slot(rafs_http *http)
     if (!slot)
         return NULL;
     slot->multi = curl_multi_init();
-    slot->easy = curl_easy_init();
-    if (slot->multi && slot->easy)
+    slot->sessions = curl_share_init();
+    if (slot->multi && slot->sessions &&
+        curl_share_setopt(slot->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) ==
+            CURLSHE_OK)
         return slot;
     free_slot(http, slot);
     return NULL;

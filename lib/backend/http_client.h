@@ -12,10 +12,12 @@
 
 /* One request at a time runs in a slot, in the thread that asks: an easy handle alone in
  * a multi handle, which keeps its connections. So nobody waits in a library where neither
- * deadline nor cancel token is looked at. */
+ * deadline nor cancel token is looked at. The easy handle is a new one each time: libcurl
+ * (7.83 to 8.0 at least) remembers the last header of an answer after it was freed, and
+ * appends to it when the next answer begins with a folded line. */
 struct http_slot {
     CURLM *multi;
-    CURL *easy;
+    CURLSH *sessions; /* of TLS */
     struct http_slot *next;
     char origin[300]; /* where its last connection leads */
 };

@@ -111,7 +111,6 @@ void rafsi_http_set(CURL *easy, struct http_attempt *attempt, struct curl_slist 
     const rafs_http *http = attempt->http;
     const char *method = request->method ? request->method : "GET";
 
-    curl_easy_reset(easy);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* wait for no resolver thread */

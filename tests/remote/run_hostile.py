@@ -138,6 +138,8 @@ def malformed():
     yield "NULs", lambda f, l: bytes(1000)
     yield "an empty body", plain(ok, length(0), right, body=lambda f, l: b"")
     yield "a header folded onto a range", plain(ok, count, "Content-Range: bytes\r\n 0-1/2")
+    yield "a fold before the first header", lambda f, l: \
+        b"HTTP/1.1 206 x\r\n  folded" + head("", right(f, l)) + BLOB[f:l + 1]
     yield "a range behind the body", plain(
         ok, "Transfer-Encoding: chunked",
         body=lambda f, l: chunked(BLOB[f:l + 1])[:-2] + right(f, l).encode() + b"\r\n\r\n")
