@@ -117,6 +117,33 @@ def images(corpus):
     corpus.opened("v5-inline-tail", 0, corpus.blob("v5-inline")[-30000:])
 
 
+def http(corpus):
+    """Answers of remote/run_hostile.py, to a range of a blob that is made up."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "remote"))
+    import run_hostile
+    run_hostile.BLOB = body = bytes(range(256)) * 40
+    for i, (name, answer) in enumerate(run_hostile.malformed()):
+        slug = "".join(c if c.isalnum() else "-" for c in name.lower())[:40].strip("-")
+        corpus.put("http", slug, bytes([6 if i % 3 else 0]) + answer(1000, 5095)[:1600])
+    part = b"Content-Range: bytes 1000-5095/10240\r\nContent-Length: 4096\r\n"
+    for name, kind, text in (
+            ("206", 6, b"206 x\r\n" + part + b"\r\n" + body[1000:5096]),
+            ("200", 0, b"200 x\r\nContent-Length: 5000\r\n\r\n" + body[:5000]),
+            ("chunked", 1, b"200 x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+             b"7\r\nabcdefg\r\n0\r\nX: y\r\n\r\n"),
+            ("redirect", 1, b"307 x\r\nLocation: ../x?y=z#a\r\nContent-Length: 0\r\n\r\n"),
+            ("challenge", 2, b'401 x\r\nWWW-Authenticate: Bearer realm="https://a/t"\r\n'
+             b"WWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"),
+            ("retry", 0, b"503 x\r\nRetry-After: Fri, 01 Jan 2100 00:00:00 GMT\r\n"
+             b"Date: Fri, 01 Jan 2000 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"),
+            ("hints", 1, b"103 x\r\nLink: </a>\r\n\r\nHTTP/1.1 200 x\r\nContent-Type: a/b\r\n"
+             b"Docker-Content-Digest: sha256:00\r\nContent-Length: 2\r\n\r\nok"),
+            ("416", 3, b"416 x\r\nContent-Range: bytes */5\r\nContent-Length: 0\r\n\r\n"),
+            ("short", 2, b"200 x\r\nContent-Length: 50\r\n\r\nabc"),
+            ("long", 2, b"200 x\r\n\r\n" + b"x" * 4200)):
+        corpus.put("http", name, bytes([kind]) + b"HTTP/1.1 " + text)
+
+
 def oci(corpus):
     digest = "sha256:" + "0123456789abcdef" * 4
     realm = 'Bearer realm="https://a.example/token",service="r",scope="repository:a/b:pull"'
@@ -157,6 +184,7 @@ def main():
     codec(corpus)
     toc(corpus)
     oci(corpus)
+    http(corpus)
     images(corpus)
 
 

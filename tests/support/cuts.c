@@ -30,7 +30,7 @@ static unsigned *file_of(struct cuts *cuts, const char *name)
         if (strcmp(cuts->names[i].name, name) == 0)
             return &cuts->names[i].file;
     }
-    NEED(!"too many names");
+    NEED(false && "too many names");
     return NULL;
 }
 
