@@ -18,7 +18,8 @@
 extern "C" {
 #endif
 
-/** An open cache directory. Any number of images and threads may use one at once. */
+/** An open cache: a directory, or a program's own (rafs_cache_new()). Any number of
+ * images and threads may use one at once. */
 typedef struct rafs_cache rafs_cache;
 
 /** How a cache is used; zero in a field means the default. */
@@ -70,7 +71,8 @@ RAFS_API int rafs_cache_open(const char *path, const rafs_cache_options *options
  *
  * @param cache  NULL does nothing
  *
- * Blocks on storage, until what was written is durable. Source: none. Since: 1.0.
+ * Blocks on storage, until what was written is durable; or as release() does. Source:
+ * none. Since: 1.0.
  */
 RAFS_API void rafs_cache_close(rafs_cache *cache);
 

@@ -56,8 +56,8 @@ typedef struct rafs_open_options {
     /** Name from which the id of a blob that carries its own bootstrap follows (its part
      *  before the first '.'); NULL: the last part of the path. Copied. */
     const char *name;
-    /** Where chunks are kept on disk; borrowed until the image is closed. NULL: they are
-     * kept in memory alone. */
+    /** Where chunks outlive the image; borrowed until it is closed. NULL: they are kept
+     * in memory alone. */
     rafs_cache *cache;
 } rafs_open_options;
 

@@ -24,6 +24,7 @@ from report import Report  # noqa: E402
 
 STRICT = "-pedantic -Wall -Wextra -Werror".split()
 FIRST_READ = os.path.join(ROOT, "examples", "first_read.c")
+OWN_CACHE = os.path.join(ROOT, "examples", "own_cache.c")
 # A golden image, a file of it and where its blobs lie.
 IMAGE = os.path.join(ROOT, "tests", "golden", "v6-zstd")
 FILE = "/data/text"
@@ -119,6 +120,9 @@ def by_pkg_config(name, prefix, tmp, wanted, *options):
                  " ".join(shared))
     static = ["-l:librafs.a" if flag == "-lrafs" else flag for flag in static]
     for compiler in compilers("gcc", "clang"):
+        succeeds(f"{name}: own_cache.c, {compiler}: compiles as C99", compiler, "-std=c99",
+                 *STRICT, *flags, OWN_CACHE, *shared, "-lpthread",
+                 "-o", os.path.join(tmp, "own_cache"))
         for kind, libs in (("shared", shared), ("static", static)):
             program = os.path.join(tmp, f"read-{compiler}-{kind}")
             case = f"{name}: first_read.c, {compiler}, {kind}"
