@@ -131,9 +131,17 @@ enum rafsi_disk_from rafsi_disk_get(struct rafsi_disk_blob *blob,
             return RAFSI_DISK_OWN;
         }
         rafsi_disk_bad(blob, chunk);
+        chunk->record = 0;
     }
     return usable(chunk) && rafsi_disk_share_get(blob, chunk, room) ? RAFSI_DISK_OTHER
                                                                     : RAFSI_DISK_NOT;
+}
+
+bool rafsi_disk_has_anywhere(struct rafsi_disk_blob *blob,
+                             const struct rafsi_disk_chunk *chunk)
+{
+    return rafsi_disk_has(blob, chunk) ||
+           (usable(chunk) && rafsi_disk_share_has(blob, chunk));
 }
 
 /* Does another chunk lie there? */

@@ -29,6 +29,9 @@ size_t rafsi_disk_known_places(struct rafsi_disk_blob *blob,
 
 /* disk_share.c */
 
+/* Has another blob the chunk? Nobody looked at its bytes. */
+bool rafsi_disk_share_has(struct rafsi_disk_blob *blob,
+                          const struct rafsi_disk_chunk *chunk);
 /* Fill room with the chunk from another blob; its digest was compared. */
 bool rafsi_disk_share_get(struct rafsi_disk_blob *blob,
                           const struct rafsi_disk_chunk *chunk, void *room);

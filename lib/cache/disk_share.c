@@ -66,6 +66,25 @@ static bool confirm(struct rafsi_disk_blob *source, uint64_t at,
     return there->record > 0;
 }
 
+bool rafsi_disk_share_has(struct rafsi_disk_blob *blob,
+                          const struct rafsi_disk_chunk *chunk)
+{
+    struct disk_place places[DISK_PLACES];
+    bool found = false;
+    size_t count;
+
+    rafsi_disk_known_scan(blob->cache);
+    count = rafsi_disk_known_places(blob, chunk->digest, places);
+    for (size_t i = 0; i < count && !found; i++) {
+        struct rafsi_disk_blob *source = source_of(blob->cache, places[i].stem);
+        struct rafsi_disk_chunk there;
+
+        found = source && confirm(source, places[i].at, chunk, &there);
+        rafsi_disk_close(source);
+    }
+    return found;
+}
+
 static bool read_there(struct rafsi_disk_blob *source,
                        const struct rafsi_disk_chunk *there, void *room)
 {

@@ -30,7 +30,7 @@ static void disk_close(struct rafsi_store_blob *blob)
 
 static bool disk_has(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk)
 {
-    return rafsi_disk_has(disk_blob(blob), chunk);
+    return rafsi_disk_has_anywhere(disk_blob(blob), chunk);
 }
 
 static enum rafsi_disk_from disk_get(struct rafsi_store_blob *blob,

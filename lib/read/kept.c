@@ -36,15 +36,29 @@ static struct rafsi_store_blob *blob_of(struct rafsi_reader *reader, uint32_t bl
     return present;
 }
 
+/* Whoever plans requests for a blob has opened it. */
+static struct rafsi_store_blob *opened(const struct rafsi_reader *reader, uint32_t blob)
+{
+    return reader->store ? atomic_load_explicit(&reader->kept[blob], memory_order_acquire)
+                         : NULL;
+}
+
 bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
 {
-    struct rafsi_store_blob *blob = NULL;
+    struct rafsi_store_blob *blob = opened(reader, chunk->record.blob);
     struct rafsi_disk_chunk place = place_of(chunk);
 
-    if (reader->store) /* whoever plans requests for a blob has opened it */
-        blob =
-            atomic_load_explicit(&reader->kept[chunk->record.blob], memory_order_acquire);
     return blob && reader->store->has(blob, &place);
+}
+
+bool rafsi_kept_claim(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      struct rafsi_store_flight **flight)
+{
+    struct rafsi_store_blob *blob = opened(reader, chunk->record.blob);
+    struct rafsi_disk_chunk place = place_of(chunk);
+
+    *flight = NULL;
+    return !blob || reader->store->attempt(blob, &place, flight);
 }
 
 static bool get(struct rafsi_reader *reader, struct rafsi_store_blob *blob,
@@ -66,6 +80,8 @@ static bool get(struct rafsi_reader *reader, struct rafsi_store_blob *blob,
         rafsi_stats_chunk(&reader->stats,
                           from == RAFSI_DISK_OTHER ? ORIGIN_OTHER_BLOB : ORIGIN_DISK,
                           cause);
+        if (from == RAFSI_DISK_OTHER)
+            reader->store->put(blob, &place, NULL, *out, call);
         return true;
     }
     rafsi_buffer_free(raw);

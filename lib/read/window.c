@@ -19,6 +19,7 @@ enum {
 struct piece {
     struct rafsi_chunk chunk;
     struct rafsi_flight *flight; /* NULL: the chunk that was wanted, whose leader lands */
+    struct rafsi_store_flight *kept; /* tells other processes; may be NULL */
     uint32_t cause;
 };
 
@@ -94,7 +95,8 @@ static bool next_in_file(struct rafsi_reader *reader, const struct rafsi_node *f
 
 /* Take the lead for a chunk unless it is there or under way. */
 static struct rafsi_flight *board(struct rafsi_reader *reader,
-                                  const struct rafsi_chunk *chunk)
+                                  const struct rafsi_chunk *chunk,
+                                  struct rafsi_store_flight **kept)
 {
     struct rafsi_cache_key key = rafsi_chunk_key(chunk);
     struct rafsi_flight *flight;
@@ -102,8 +104,11 @@ static struct rafsi_flight *board(struct rafsi_reader *reader,
     if (rafsi_cache_has(reader->cache, &key) || rafsi_kept_has(reader, chunk))
         return NULL;
     flight = rafsi_flight_try(reader->flights, &key);
-    if (flight && rafsi_cache_has(reader->cache, &key)) {
-        /* The last flight landed meanwhile; whoever joined ours looks again. */
+    *kept = NULL;
+    if (flight && (rafsi_cache_has(reader->cache, &key) ||
+                   !rafsi_kept_claim(reader, chunk, kept))) {
+        /* The last flight landed meanwhile, or another process fetches it; whoever joined
+         * ours looks again. */
         rafsi_flight_land(reader->flights, flight, RAFS_E_CANCELLED, NULL, NULL);
         flight = NULL;
     }
@@ -111,9 +116,10 @@ static struct rafsi_flight *board(struct rafsi_reader *reader,
 }
 
 static void add(struct window *window, const struct rafsi_chunk *chunk,
-                struct rafsi_flight *flight, uint32_t cause)
+                struct rafsi_flight *flight, struct rafsi_store_flight *kept,
+                uint32_t cause)
 {
-    window->pieces[window->count++] = (struct piece){*chunk, flight, cause};
+    window->pieces[window->count++] = (struct piece){*chunk, flight, kept, cause};
     window->end = chunk->record.compressed_offset + chunk->record.compressed_size;
     window->raw_bytes += chunk->record.uncompressed_size;
 }
@@ -142,6 +148,7 @@ static void extend_wanted(struct rafsi_reader *reader, struct window *window,
     struct rafsi_chunk next = window->pieces[0].chunk;
 
     for (unsigned seen = 0; window->count < PIECES_MAX && seen < 2 * PIECES_MAX; seen++) {
+        struct rafsi_store_flight *kept;
         struct rafsi_flight *flight;
         enum place place;
 
@@ -150,9 +157,9 @@ static void extend_wanted(struct rafsi_reader *reader, struct window *window,
         place = place_of(window, bounds, &next, bounds->stored);
         if (place == BEYOND)
             break;
-        flight = place == FITS ? board(reader, &next) : NULL;
+        flight = place == FITS ? board(reader, &next, &kept) : NULL;
         if (flight)
-            add(window, &next, flight, wish->cause);
+            add(window, &next, flight, kept, wish->cause);
     }
 }
 
@@ -166,15 +173,16 @@ static void extend_extra(struct rafsi_reader *reader, struct window *window,
     uint32_t cause = wish->cause == RAFS_CAUSE_DEMAND ? RAFS_CAUSE_AHEAD : wish->cause;
 
     for (unsigned seen = 0; window->count < PIECES_MAX && seen < 2 * PIECES_MAX; seen++) {
+        struct rafsi_store_flight *kept;
         struct rafsi_flight *flight;
 
         if (!(v6 ? next_in_blob(reader, &next)
                  : next_in_file(reader, wish->file, UINT64_MAX, &next)) ||
             place_of(window, bounds, &next, bounds->extra) != FITS)
             break;
-        flight = board(reader, &next);
+        flight = board(reader, &next, &kept);
         if (flight)
-            add(window, &next, flight, cause);
+            add(window, &next, flight, kept, cause);
     }
 }
 
@@ -210,10 +218,14 @@ static int open_piece(struct rafsi_reader *reader, const struct window *window,
 /* Give up the flights from one on: whoever waits fetches for himself. */
 static void give_up(struct rafsi_reader *reader, struct window *window, uint32_t from)
 {
-    for (uint32_t i = from; i < window->count; i++)
-        if (window->pieces[i].flight)
-            rafsi_flight_land(reader->flights, window->pieces[i].flight, RAFS_E_CANCELLED,
-                              NULL, NULL);
+    for (uint32_t i = from; i < window->count; i++) {
+        const struct piece *piece = &window->pieces[i];
+
+        rafsi_kept_end(reader, &piece->chunk, piece->kept);
+        if (piece->flight)
+            rafsi_flight_land(reader->flights, piece->flight, RAFS_E_CANCELLED, NULL,
+                              NULL);
+    }
     rafsi_buffer_free(window->bytes);
     rafsi_free(&reader->env, window);
 }
@@ -250,7 +262,7 @@ static struct window *make(struct rafsi_reader *reader, const struct rafsi_chunk
     window->bytes = NULL;
     window->source = source;
     window->count = 0;
-    add(window, chunk, NULL, RAFS_CAUSE_DEMAND);
+    add(window, chunk, NULL, NULL, RAFS_CAUSE_DEMAND);
     return window;
 }
 
@@ -310,10 +322,11 @@ static int finish_piece(struct rafsi_reader *reader, const struct window *window
 
     if (rc == RAFS_OK) {
         rafsi_fetch_keep(reader, &piece->chunk, &key, piece->cause, good);
-        rafsi_kept_put(reader, &piece->chunk, NULL, good, call);
+        rafsi_kept_put(reader, &piece->chunk, piece->kept, good, call);
     } else if (rc == RAFS_E_CORRUPT)
         rafsi_blob_strike(reader, piece->chunk.record.blob, window->source,
                           piece->chunk.record.index, piece->cause, &local);
+    rafsi_kept_end(reader, &piece->chunk, piece->kept);
     rafsi_flight_land(reader->flights, piece->flight,
                       rc == RAFS_OK ? RAFS_OK : RAFS_E_CANCELLED, good, NULL);
     rafsi_verified_drop(good);

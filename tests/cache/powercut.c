@@ -40,6 +40,7 @@ static unsigned failing_sync;  /* the n-th of data fails; 0: none */
 static unsigned writes, torn_write;
 /* Once, at the next write of data, and when a sync has failed. */
 static void (*before_write)(void), (*after_failure)(void);
+static void (*after_open)(void); /* once, of a journal to be evicted */
 
 static int boot_file(void)
 {
@@ -61,7 +62,12 @@ static int open_at(int dir, const char *name, int flags, unsigned mode)
 {
     bool there = recording && faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     int fd = (int)syscall(SYS_openat, dir, name, flags, mode);
+    void (*act)(void) = after_open;
 
+    if (act && strcmp(name, "two.ready") == 0 && !(flags & O_APPEND)) {
+        after_open = NULL;
+        act();
+    }
     if (!recording || fd < 0 || strchr(name, '/'))
         return fd;
     NEED(fd < FDS_MAX);
@@ -402,10 +408,17 @@ static void replaced(void)
     rafsi_disk_close(one);
 }
 
+static void evict_all(rafs_cache *cache)
+{
+    rafs_cache_gc_options all = RAFS_CACHE_GC_OPTIONS_INIT;
+
+    all.quota_bytes = 1;
+    NEED(rafs_cache_gc(cache, &all, NULL, NULL) == RAFS_OK);
+}
+
 /* A blob is evicted and comes back with other chunks at the same places. */
 static void evicted(void)
 {
-    rafs_cache_gc_options all = RAFS_CACHE_GC_OPTIONS_INIT;
     struct rafsi_disk_blob *one = open_blob(a, "one"), *two = open_blob(a, "two");
 
     for (unsigned i = 0; i < 3; i++)
@@ -415,8 +428,7 @@ static void evicted(void)
     for (unsigned i = 0; i < 3; i++)
         forget("two", i, 0);
     mark();
-    all.quota_bytes = 1;
-    NEED(rafs_cache_gc(b, &all, NULL, NULL) == RAFS_OK);
+    evict_all(b);
     two = open_blob(a, "two");
     for (unsigned i = 0; i < 3; i++)
         put(two, "two", i, 1);
@@ -654,6 +666,33 @@ START_TEST(one_life_after_the_other)
 }
 END_TEST
 
+static void evict_and_begin_anew(void)
+{
+    evict_all(b);
+    other_one = open_blob(b, "two");
+    put(other_one, "two", 1, 0);
+}
+
+START_TEST(who_evicts_too_late_deletes_nothing_of_those_who_began_anew)
+{
+    struct rafsi_disk_blob *two = open_blob(a, "two");
+
+    recording = false;
+    put(two, "two", 0, 0);
+    rafsi_disk_close(two);
+    after_open = evict_and_begin_anew;
+    evict_all(a);
+    ck_assert(after_open == NULL);
+    two = open_blob(a, "two");
+    ck_assert_int_eq(claimed(two, &keys[key_of("two", 1, 0)]), 1);
+    ck_assert_int_eq(claimed(two, &keys[key_of("two", 0, 0)]), 0);
+    rafsi_disk_close(two);
+    rafsi_disk_close(other_one);
+    rafs_cache_close(a);
+    rafs_cache_close(b);
+}
+END_TEST
+
 /* The proof can fail: where a sync lies, chunks are lost and others are claimed. */
 START_TEST(a_disk_that_lies_about_its_syncs_is_found_out)
 {
@@ -698,6 +737,7 @@ int main(void)
     tcase_add_loop_test(tcase, what_a_power_cut_leaves_never_claims_what_is_not_there, 0,
                         sizeof(lives) / sizeof(lives[0]));
     tcase_add_test(tcase, a_disk_that_lies_about_its_syncs_is_found_out);
+    tcase_add_test(tcase, who_evicts_too_late_deletes_nothing_of_those_who_began_anew);
     if (getenv("RAFS_TEST_FULL"))
         tcase_add_test(tcase, one_life_after_the_other);
     suite_add_tcase(suite, tcase);
