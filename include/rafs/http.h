@@ -98,8 +98,9 @@ RAFS_API void rafs_http_free(rafs_http *http);
 /**
  * Blobs below a URL: the blob ID is what BASE/ID answers to GET with a Range.
  *
- * A server that ignores the range is used too: what comes before the wanted bytes is
- * thrown away as it passes.
+ * A server that ignores ranges is used too, and remembered for some minutes: a blob is
+ * asked for once, what is wanted is taken out of it as it passes, and its last 4 MiB are
+ * kept in memory. Reading back beyond those asks for it again.
  *
  * @param http  borrowed until the backend is freed
  * @param base  "http://…" or "https://…", with or without a '/' at its end; copied. A

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "backend/http_address.h"
+#include "backend/http_whole.h"
 
 enum {
     HOPS_MAX = 5,
@@ -15,15 +17,21 @@ enum {
 /* Presigned URLs live for minutes; what is older is asked for anew before it fails. */
 static const uint64_t redirect_life_ns = 300ull * 1000000000;
 
+/* A server that ignores ranges is not asked for one for so long. */
+static const uint64_t whole_life_ns = 300ull * 1000000000;
+
 struct site {
     struct http_site of;
     struct rafsi_env env;
+    /* Until when the server is known to ignore ranges; 0: it does not. */
+    atomic_uint_least64_t whole_until_ns;
 };
 
 struct site_blob {
     pthread_mutex_t lock;
     char *redirect; /* NULL: none */
     uint64_t redirect_at_ns;
+    struct http_whole *whole; /* NULL: not needed so far */
     char id[RAFS_BLOB_ID_MAX + 1];
 };
 
@@ -272,6 +280,7 @@ static void site_close(void *user, void *handle)
     struct site *site = user;
     struct site_blob *blob = handle;
 
+    rafsi_whole_free(blob->whole);
     pthread_mutex_destroy(&blob->lock);
     rafsi_free(&site->env, blob->redirect);
     rafsi_free(&site->env, blob);
@@ -297,20 +306,63 @@ static int site_size(void *user, void *blob, uint64_t *size, const rafs_call *ca
     return RAFS_OK;
 }
 
+/* Did it send more than was asked for, because it always will? */
+static void note_whole(struct site *site, const struct http_answer *answer,
+                       uint64_t offset, size_t len)
+{
+    if (!answer->range_ignored || (offset == 0 && answer->total <= len))
+        return;
+    if (atomic_load(&site->whole_until_ns) == 0)
+        rafsi_log(&site->env, RAFS_LOG_WARNING,
+                  "a server ignores ranges: what is wanted of a blob is taken out of all "
+                  "of it as it passes");
+    atomic_store(&site->whole_until_ns, rafsi_now_ns(&site->env) + whole_life_ns);
+}
+
+/* The blob's stream, if its server ignores ranges and there is memory for it. */
+static struct http_whole *whole_of(struct site *site, struct site_blob *blob)
+{
+    uint64_t until = atomic_load(&site->whole_until_ns);
+    struct http_whole *whole;
+    struct http_whole *mine = NULL;
+
+    if (until == 0 || rafsi_now_ns(&site->env) >= until)
+        return NULL;
+    pthread_mutex_lock(&blob->lock);
+    whole = blob->whole;
+    pthread_mutex_unlock(&blob->lock);
+    if (whole || rafsi_whole_new(&site->of, blob->id, &mine, NULL) < 0)
+        return whole;
+    pthread_mutex_lock(&blob->lock);
+    whole = blob->whole;
+    if (!whole) {
+        whole = blob->whole = mine;
+        mine = NULL;
+    }
+    pthread_mutex_unlock(&blob->lock);
+    rafsi_whole_free(mine);
+    return whole;
+}
+
 static int site_read(void *user, void *blob, uint64_t offset, void *buf, size_t len,
                      size_t *nread, const rafs_call *call, rafs_error *err)
 {
     struct site *site = user;
     struct http_answer answer;
+    struct http_whole *whole;
     int rc;
 
     *nread = 0;
     if (len == 0)
         return RAFS_OK;
+    whole = whole_of(site, blob);
+    if (whole)
+        return rafsi_whole_read(whole, offset, buf, len, nread, call, err);
     rc = get_range(site, blob, offset, buf, len, call, &answer, err);
     if (rc < 0)
         return rc;
     *nread = answer.status == 416 ? 0 : answer.len;
+    note_whole(site, &answer, offset, len);
     rafsi_http_drop(site->of.http, &answer);
     return RAFS_OK;
 }
@@ -343,6 +395,7 @@ int rafsi_backend_new_site(const struct http_site *of, rafs_backend **out,
     if (!site)
         return rafsi_fail_nomem(err, sizeof(*site));
     site->of = *of;
+    atomic_init(&site->whole_until_ns, 0);
     site->of.name = NULL;
     site->env = *env;
     rc = rafs_backend_new(&ops, site, &env->set, out, err);

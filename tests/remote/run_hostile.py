@@ -255,9 +255,13 @@ def row_5():
 
         with Server(act) as server:
             outcome = reader("--boot", boot_of(KIND), "--read", "/data/twin", "--read",
-                             "/data/text", "--read", FILE, "--source", server.url)
+                             "/data/text", "--read", FILE, "--strict", "--source",
+                             server.url)
+            asked = len(server.log)
         report.check(f"row 5: Range ignored, {name}", outcome.good(
             digest_of(KIND, "/data/twin", "/data/text", FILE)) == 1, outcome)
+        # Once to learn it, once for all that follows.
+        report.check(f"row 5: Range ignored, {name}: and remembered", asked == 2, asked)
 
 
 # --- row 8: redirects -------------------------------------------------------------------
