@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -56,6 +57,14 @@ static int fail_crypto(rafs_error *err)
                       "libcrypto could not provide SHA-256");
 }
 
+/* Under the lock. */
+static OSSL_LIB_CTX *context(struct rafsi_hashes *hashes)
+{
+    if (!hashes->context)
+        hashes->context = OSSL_LIB_CTX_new();
+    return hashes->context;
+}
+
 static EVP_MD *fetch(struct rafsi_hashes *hashes)
 {
     EVP_MD *sha256 = atomic_load_explicit(&hashes->sha256, memory_order_acquire);
@@ -65,9 +74,7 @@ static EVP_MD *fetch(struct rafsi_hashes *hashes)
     pthread_mutex_lock(&hashes->lock);
     sha256 = atomic_load(&hashes->sha256);
     if (!sha256) {
-        if (!hashes->context)
-            hashes->context = OSSL_LIB_CTX_new();
-        if (hashes->context)
+        if (context(hashes))
             sha256 = EVP_MD_fetch(hashes->context, "SHA256", NULL);
         if (sha256)
             atomic_store_explicit(&hashes->sha256, sha256, memory_order_release);
@@ -160,6 +167,51 @@ int rafsi_hash_bytes(struct rafsi_hashes *hashes, uint32_t algorithm, const void
     if (rc == RAFS_OK)
         memcpy(out, digest, sizeof(digest));
     return rc;
+}
+
+static int hmac(struct rafsi_hashes *hashes, const char *digest, const void *key,
+                size_t key_len, const void *data, size_t len, uint8_t *out, size_t room,
+                rafs_error *err)
+{
+    char name[8] = "";
+    OSSL_PARAM params[2];
+    EVP_MAC_CTX *work = NULL;
+    EVP_MAC *mac = NULL;
+    size_t made = 0;
+    bool good;
+
+    memcpy(name, digest, strlen(digest) + 1);
+    params[0] = OSSL_PARAM_construct_utf8_string("digest", name, 0);
+    params[1] = OSSL_PARAM_construct_end();
+    pthread_mutex_lock(&hashes->lock);
+    if (context(hashes))
+        mac = EVP_MAC_fetch(hashes->context, "HMAC", NULL);
+    pthread_mutex_unlock(&hashes->lock);
+    if (mac)
+        work = EVP_MAC_CTX_new(mac);
+    /* A key of no bytes is one, but NULL would mean "the one before". */
+    good = work && EVP_MAC_init(work, key_len ? key : "", key_len, params) == 1 &&
+           EVP_MAC_update(work, data, len) == 1 &&
+           EVP_MAC_final(work, out, &made, room) == 1 && made == room;
+    EVP_MAC_CTX_free(work);
+    EVP_MAC_free(mac);
+    return good ? RAFS_OK
+                : rafsi_fail(err, RAFS_E_NOMEM, RAFS_STAGE_NONE, NULL,
+                             "libcrypto could not provide HMAC-%s", digest);
+}
+
+int rafsi_hmac_sha256(struct rafsi_hashes *hashes, const void *key, size_t key_len,
+                      const void *data, size_t len, uint8_t out[RAFSI_DIGEST_BYTES],
+                      rafs_error *err)
+{
+    return hmac(hashes, "SHA256", key, key_len, data, len, out, RAFSI_DIGEST_BYTES, err);
+}
+
+int rafsi_hmac_sha1(struct rafsi_hashes *hashes, const void *key, size_t key_len,
+                    const void *data, size_t len, uint8_t out[RAFSI_HMAC_SHA1_BYTES],
+                    rafs_error *err)
+{
+    return hmac(hashes, "SHA1", key, key_len, data, len, out, RAFSI_HMAC_SHA1_BYTES, err);
 }
 
 int rafsi_digest_equal(const uint8_t a[RAFSI_DIGEST_BYTES],

@@ -45,6 +45,17 @@ int rafsi_hash_end(struct rafsi_hash *hash, uint8_t out[RAFSI_DIGEST_BYTES],
 /* Ends a hash that nobody wants any more; harmless after rafsi_hash_end(). */
 void rafsi_hash_drop(struct rafsi_hash *hash);
 
+enum { RAFSI_HMAC_SHA1_BYTES = 20 };
+
+/* HMAC of data, to sign requests: 32 bytes of HMAC-SHA256 or, for services that ask for
+ * nothing better, 20 of HMAC-SHA1. Any threads. RAFS_E_NOMEM if libcrypto fails. */
+int rafsi_hmac_sha256(struct rafsi_hashes *hashes, const void *key, size_t key_len,
+                      const void *data, size_t len, uint8_t out[RAFSI_DIGEST_BYTES],
+                      rafs_error *err);
+int rafsi_hmac_sha1(struct rafsi_hashes *hashes, const void *key, size_t key_len,
+                    const void *data, size_t len, uint8_t out[RAFSI_HMAC_SHA1_BYTES],
+                    rafs_error *err);
+
 /* Compare digests. An all-zero one equals nothing: it stands for "none". */
 int rafsi_digest_equal(const uint8_t a[RAFSI_DIGEST_BYTES],
                        const uint8_t b[RAFSI_DIGEST_BYTES]);
