@@ -45,6 +45,11 @@ struct http_request {
     bool once;          /* no second try, unless bytes of the answer came */
     bool guarded;       /* a server chose the URL: link-local addresses are refused */
     struct http_progress *progress; /* NULL: of no interest */
+    /* Room for the beginning of the body of an answer that is no success, as a text;
+     * NULL: of no interest. It holds what the server says, and may repeat what it was
+     * told. */
+    char *error_body;
+    size_t error_room;
 };
 
 enum http_verdict {
@@ -64,7 +69,7 @@ struct http_progress {
 /* What came. */
 struct http_answer {
     int status;         /* 100 to 599 */
-    size_t len;         /* bytes put into buf (2xx: all wanted; else of the error body) */
+    size_t len;         /* bytes put into buf; all that were wanted, or none */
     uint64_t total;     /* size of the whole thing; UINT64_MAX: not told */
     bool range_ignored; /* the server sent 200 to a range */
     char *location; /* absolute, by RFC 3986 from the URL; NULL: none. Freed by drop */

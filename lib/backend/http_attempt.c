@@ -144,6 +144,19 @@ static int deliver(struct http_attempt *attempt, const uint8_t *bytes, size_t le
     return RAFS_OK;
 }
 
+static void keep_error(const struct http_attempt *attempt, const char *bytes, size_t len)
+{
+    const struct http_request *request = attempt->request;
+    size_t have;
+
+    if (request->error_room == 0)
+        return;
+    have = (size_t)rafsi_min(attempt->error_bytes, request->error_room - 1);
+    len = (size_t)rafsi_min(len, request->error_room - 1 - have);
+    memcpy(request->error_body + have, bytes, len);
+    request->error_body[have + len] = '\0';
+}
+
 static size_t on_body(char *bytes, size_t size, size_t count, void *user)
 {
     struct pump *pump = user;
@@ -155,6 +168,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user)
     if (!attempt->begun && begin(attempt, pump->easy) < 0)
         return 0;
     if (attempt->answer->status / 100 != 2) {
+        keep_error(attempt, bytes, len);
         attempt->error_bytes += len;
         attempt->full = attempt->error_bytes > ERROR_BODY_MAX;
         return attempt->full ? 0 : len;
@@ -364,6 +378,7 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
     attempt->full = false;
     attempt->forbidden = false;
     attempt->error_bytes = 0;
+    keep_error(attempt, "", 0);
     attempt->header_bytes = 0;
     if (rc == RAFS_OK)
         rc = rafsi_http_take(attempt->http, origin, attempt->call, &slot, err);
