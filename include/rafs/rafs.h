@@ -8,6 +8,7 @@
  */
 
 #include "backend.h"
+#include "bucket.h"
 #include "cache.h"
 #include "cache_ops.h"
 #include "check.h"

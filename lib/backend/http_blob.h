@@ -33,6 +33,14 @@ int rafsi_site_get(const struct http_site *site, struct http_request *request,
                    const rafs_call *call, struct http_answer *answer, char **where,
                    rafs_error *err);
 
+/* Add text to the URL of `used` bytes in out: letters, digits and "-_.~" as they are, and
+ * those in `keep`, the rest escaped. How much is used then; room: it did not fit. */
+size_t rafsi_url_append(char *out, size_t used, size_t room, const char *text,
+                        const char *keep);
+/* Base, joint and the id of a blob, which an image chose, as a URL. */
+int rafsi_url_of_blob(const char *base, const char *joint, const char *blob_id, char *out,
+                      size_t room, rafs_error *err);
+
 /* "Authorization: Basic …" of a user and password; freed by rafsi_free(). */
 int rafsi_http_basic(const struct rafsi_env *env, const char *user, const char *password,
                      char **out, rafs_error *err);

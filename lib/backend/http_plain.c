@@ -21,27 +21,40 @@ static void plain_release(void *user)
     rafsi_free(&env, plain);
 }
 
-/* Ids are names that an image chose: letters and digits are safe in a URL, the rest is
- * escaped. */
-static int plain_url(void *user, const char *blob_id, char *out, size_t room,
-                     rafs_error *err)
+size_t rafsi_url_append(char *out, size_t used, size_t room, const char *text,
+                        const char *keep)
 {
     static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                "0123456789-_.~";
-    const struct plain *plain = user;
-    size_t used = (size_t)snprintf(out, room, "%s/", plain->base);
+
+    for (const char *at = text; *at && used < room; at++)
+        used += (size_t)(strchr(safe, *at) || strchr(keep, *at)
+                             ? snprintf(out + used, room - used, "%c", *at)
+                             : snprintf(out + used, room - used, "%%%02X",
+                                        (unsigned)(unsigned char)*at));
+    return used < room ? used : room;
+}
+
+int rafsi_url_of_blob(const char *base, const char *joint, const char *blob_id, char *out,
+                      size_t room, rafs_error *err)
+{
+    size_t used = (size_t)snprintf(out, room, "%s%s", base, joint);
 
     if (strcmp(blob_id, ".") == 0 || strcmp(blob_id, "..") == 0)
         return rafsi_fail(err, RAFS_E_NOENT, RAFS_STAGE_FETCH, NULL,
                           "a blob of this name cannot be asked for");
-    for (const char *at = blob_id; *at && used + 4 < room; at++)
-        used += (size_t)(strchr(safe, *at) ? snprintf(out + used, room - used, "%c", *at)
-                                           : snprintf(out + used, room - used, "%%%02X",
-                                                      (unsigned)(unsigned char)*at));
-    if (used + 4 >= room)
+    if (used >= room || rafsi_url_append(out, used, room, blob_id, "") == room)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, NULL,
                           "the URL is longer than %d bytes", HTTP_URL_MAX);
     return RAFS_OK;
+}
+
+static int plain_url(void *user, const char *blob_id, char *out, size_t room,
+                     rafs_error *err)
+{
+    const struct plain *plain = user;
+
+    return rafsi_url_of_blob(plain->base, "/", blob_id, out, room, err);
 }
 
 static int plain_ask(void *user, struct http_request *request, const rafs_call *call,
