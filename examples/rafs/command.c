@@ -193,7 +193,8 @@ void command_failed(struct command *c, const char *subject, const rafs_error *er
     if (is_about(err, subject) && err->has_offset && err->offset > 1)
         fprintf(stderr, " (the part from byte %" PRIu64 ")", err->offset);
     if (err->code == RAFS_E_BACKEND && err->stage == RAFS_STAGE_FETCH &&
-        err->os_errno == ENOENT && c->image_path && !remote_is(c->image_path))
+        err->os_errno == ENOENT && c->image_path && !remote_is(c->image_path) &&
+        c->blob_source_count == 0)
         put_sources(c);
     if (err->os_errno == EKEYREJECTED)
         fputs(" (--ca-file FILE names whom to believe; --insecure believes anybody)",
@@ -324,13 +325,13 @@ static bool add_default_directories(struct command *c, const char *image_path)
 
 static bool add_sources(struct command *c, const char *image_path)
 {
-    if (c->blob_dir_count == 0)
+    if (c->blob_dir_count == 0 && c->blob_source_count == 0)
         return remote_is(image_path) || add_default_directories(c, image_path);
     for (size_t i = 0; i < c->blob_dir_count; i++) {
         if (!add_directory(c, c->blob_dirs[i], false))
             return false;
     }
-    return true;
+    return remote_add_sources(c);
 }
 
 bool command_open(struct command *c, const char *image_path)
@@ -346,7 +347,8 @@ bool command_open(struct command *c, const char *image_path)
     options.env = &env;
     options.expect_digest = c->expect_digest;
     options.backends = c->backends;
-    if (!c->cache && !cache_open_for(c, remote_is_network(image_path)))
+    if (!c->cache &&
+        !cache_open_for(c, remote_is_network(image_path) || remote_has_sources(c)))
         return false;
     options.cache = c->cache;
     if (remote_is(image_path)) {

@@ -46,6 +46,12 @@ void outcome_note(struct outcome *outcome, int exit_code);
 enum {
     OPT_STOP = 256, /* command_getopt(): nothing more to do, return command_end() */
     OPT_BLOB_DIR,
+    OPT_BLOB_SOURCE,
+    OPT_S3_ENDPOINT,
+    OPT_S3_REGION,
+    OPT_S3_PATH_STYLE,
+    OPT_S3_VIRTUAL_HOST,
+    OPT_OSS_ENDPOINT,
     OPT_EXPECT_DIGEST,
     OPT_TIMEOUT,
     OPT_CACHE_DIR,
@@ -68,6 +74,12 @@ enum {
 /* clang-format off */
 #define COMMON_OPTIONS                                          \
     { "blob-dir", required_argument, NULL, OPT_BLOB_DIR },      \
+    { "blob-source", required_argument, NULL, OPT_BLOB_SOURCE }, \
+    { "s3-endpoint", required_argument, NULL, OPT_S3_ENDPOINT }, \
+    { "s3-region", required_argument, NULL, OPT_S3_REGION },    \
+    { "s3-path-style", no_argument, NULL, OPT_S3_PATH_STYLE },  \
+    { "s3-virtual-host", no_argument, NULL, OPT_S3_VIRTUAL_HOST }, \
+    { "oss-endpoint", required_argument, NULL, OPT_OSS_ENDPOINT }, \
     { "expect-digest", required_argument, NULL, OPT_EXPECT_DIGEST }, \
     { "timeout", required_argument, NULL, OPT_TIMEOUT },        \
     { "cache-dir", required_argument, NULL, OPT_CACHE_DIR },    \
@@ -94,6 +106,10 @@ struct command {
     const char *expect_digest;
     const char *blob_dirs[RAFS_SOURCES_MAX];
     size_t blob_dir_count;
+    const char *blob_sources[RAFS_SOURCES_MAX]; /* URLs and the like */
+    size_t blob_source_count;
+    const char *s3_endpoint, *s3_region, *oss_endpoint; /* NULL: not said */
+    uint32_t s3_flags;                                  /* RAFS_BUCKET_ */
     uint64_t timeout_ms; /* of each call to the library; 0: none */
     bool timeout_given;
     const char *cache_dir; /* NULL: the default place, for images in the network */

@@ -53,6 +53,9 @@ static void print_help(const struct command *c)
         "Common options:\n"
         "  --blob-dir DIR       folder of blobs named by their id; may be repeated;\n"
         "                       default: blobs/ beside IMAGE, then IMAGE's own folder\n"
+        "  --blob-source URL    where else blobs are: s3://BUCKET/PREFIX, oss://…, "
+        "http(s)://…,\n"
+        "                       docker://HOST/REPO, oci:DIR; may be repeated\n"
         "  --expect-digest D    refuse a bootstrap of another digest; D is sha256:HEX "
         "or\n"
         "                       blake3:HEX of the bootstrap, or blob-sha256:HEX of the\n"
@@ -75,6 +78,9 @@ static void print_help(const struct command *c)
         "system's\n"
         "  --client-cert FILE, --client-key FILE   PEM files to show to the server\n"
         "  --insecure           believe any certificate\n"
+        "  --s3-endpoint URL, --s3-region R, --oss-endpoint URL   which store; more in "
+        "rafs(1)\n"
+        "  --s3-path-style, --s3-virtual-host   where the bucket is in its URLs\n"
         "  --stats[=FORM]       tell at the end what reading took; FORM is text, json "
         "or\n"
         "                       openmetrics\n"
@@ -100,6 +106,28 @@ static int common_option(struct command *c, int opt)
             return OPT_STOP;
         }
         c->blob_dirs[c->blob_dir_count++] = optarg;
+        return 0;
+    case OPT_BLOB_SOURCE:
+        if (c->blob_source_count == RAFS_SOURCES_MAX) {
+            command_usage(c, "--blob-source: at most %d sources", RAFS_SOURCES_MAX);
+            return OPT_STOP;
+        }
+        c->blob_sources[c->blob_source_count++] = optarg;
+        return 0;
+    case OPT_S3_ENDPOINT:
+        c->s3_endpoint = optarg;
+        return 0;
+    case OPT_S3_REGION:
+        c->s3_region = optarg;
+        return 0;
+    case OPT_S3_PATH_STYLE:
+        c->s3_flags = RAFS_BUCKET_PATH_STYLE;
+        return 0;
+    case OPT_S3_VIRTUAL_HOST:
+        c->s3_flags = RAFS_BUCKET_VIRTUAL_HOST;
+        return 0;
+    case OPT_OSS_ENDPOINT:
+        c->oss_endpoint = optarg;
         return 0;
     case OPT_EXPECT_DIGEST:
         if (!is_digest(optarg)) {

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "remote.h"
 
+#include "bucket.h"
+
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* The library reads no environment; here is where a user's settings are looked up. */
@@ -15,7 +18,7 @@ static const char *setting(const char *small, const char *large)
     return value && *value ? value : NULL;
 }
 
-static bool make_http(struct command *c)
+bool remote_http(struct command *c)
 {
     rafs_http_options options = RAFS_HTTP_OPTIONS_INIT;
     rafs_error err = RAFS_ERROR_INIT;
@@ -23,6 +26,8 @@ static bool make_http(struct command *c)
     const char *all = setting("all_proxy", "ALL_PROXY");
     const char *ca = setting("SSL_CERT_FILE", "CURL_CA_BUNDLE");
 
+    if (c->http)
+        return true;
     command_env(&env);
     options.env = &env;
     options.flags = c->insecure ? RAFS_HTTP_INSECURE : 0;
@@ -93,6 +98,16 @@ void remote_open_code(struct command *c, const rafs_error *err)
         c->outcome.code = EXIT_SOURCE;
 }
 
+void remote_registry(struct command *c, rafs_registry_options *registry,
+                     rafs_credentials_source *files)
+{
+    files->get = ask_files;
+    registry->credentials = files;
+    registry->platform = c->platform;
+    registry->flags = (c->plain_http ? RAFS_REGISTRY_PLAIN_HTTP : 0u) |
+                      (c->referrers ? RAFS_REGISTRY_REFERRERS : 0u);
+}
+
 static bool open_registry(struct command *c, const char *image,
                           rafs_open_options *options)
 {
@@ -100,11 +115,7 @@ static bool open_registry(struct command *c, const char *image,
     rafs_credentials_source files = RAFS_CREDENTIALS_SOURCE_INIT;
     rafs_error err = RAFS_ERROR_INIT;
 
-    files.get = ask_files;
-    registry.credentials = &files;
-    registry.platform = c->platform;
-    registry.flags = (c->plain_http ? RAFS_REGISTRY_PLAIN_HTTP : 0u) |
-                     (c->referrers ? RAFS_REGISTRY_REFERRERS : 0u);
+    remote_registry(c, &registry, &files);
     if (rafs_image_open_registry(c->http, image, &registry, options, &c->image,
                                  command_call(c), &err) == RAFS_OK)
         return true;
@@ -113,26 +124,8 @@ static bool open_registry(struct command *c, const char *image,
     return false;
 }
 
-/* A source for IMAGE's blobs: URL and what is below it. */
-static bool add_http(struct command *c, const char *base, rafs_open_options *options)
-{
-    rafs_error err = RAFS_ERROR_INIT;
-
-    if (c->backend_count == RAFS_SOURCES_MAX) {
-        command_usage(c, "more than %d sources", RAFS_SOURCES_MAX);
-        return false;
-    }
-    if (rafs_backend_new_http(c->http, base, &c->backends[c->backend_count], &err) < 0) {
-        command_failed(c, NULL, &err);
-        c->outcome.code = EXIT_USAGE;
-        return false;
-    }
-    options->backend_count = ++c->backend_count;
-    return true;
-}
-
 /* The URL without user and password, which are nobody's business. */
-static void shown(const char *url, char *out, size_t room)
+void remote_shown(const char *url, char *out, size_t room)
 {
     const char *host = strstr(url, "://") + 3;
     const char *end = host + strcspn(host, "/?#");
@@ -142,6 +135,41 @@ static void shown(const char *url, char *out, size_t room)
         if (*at == '@')
             user_end = at + 1;
     snprintf(out, room, "%.*s%s", (int)(host - url), url, user_end);
+}
+
+static bool is_loopback(const char *host)
+{
+    static const char *const names[] = {"localhost", "[::1]"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t len = strlen(names[i]);
+
+        if (strncasecmp(host, names[i], len) == 0 && strchr(":/?#", host[len]))
+            return true; /* strchr() finds the end, too */
+    }
+    /* 127.EVIL.EXAMPLE is a name, no address. */
+    return strncmp(host, "127.", 4) == 0 &&
+           strchr(":/?#", host[strspn(host, "0123456789.")]);
+}
+
+bool remote_may_ask(struct command *c, const char *url)
+{
+    const char *host = url + strlen("http://");
+    const char *at = strpbrk(url, "@");
+    char text[512];
+
+    if (strncasecmp(url, "http://", strlen("http://")) != 0 || c->plain_http)
+        return true;
+    if (at && at < host + strcspn(host, "/?#"))
+        host = strrchr(url, '@') + 1;
+    if (is_loopback(host))
+        return true;
+    remote_shown(url, text, sizeof text);
+    command_usage(c,
+                  "%s: http shows everybody on the way what is asked for; "
+                  "--plain-http allows it",
+                  text);
+    return false;
 }
 
 /* URL of a bootstrap; its blobs lie in blobs/ beside it, or in its own folder. */
@@ -166,16 +194,17 @@ static bool open_http(struct command *c, const char *image, rafs_open_options *o
     }
     memcpy(base, image, len);
     memcpy(base + len, "blobs", sizeof "blobs");
-    good = add_http(c, base, options);
+    good = remote_add_http(c, base);
     base[len] = '\0';
-    good = good && add_http(c, base, options);
+    good = good && remote_add_http(c, base);
     free(base);
     if (!good)
         return false;
+    options->backend_count = c->backend_count;
     if (rafs_image_open_backend(c->backends[c->backend_count - 1], name, options,
                                 &c->image, command_call(c), &err) == RAFS_OK)
         return true;
-    shown(image, name_shown, sizeof name_shown);
+    remote_shown(image, name_shown, sizeof name_shown);
     command_failed(c, name_shown, &err);
     remote_open_code(c, &err);
     return false;
@@ -185,10 +214,9 @@ static const struct kind {
     const char *prefix;
     bool network;
     bool (*open)(struct command *c, const char *image, rafs_open_options *options);
-} kinds[] = {{"docker://", true, open_registry},
-             {"http://", true, open_http},
-             {"https://", true, open_http},
-             {"oci:", false, layout_open},
+} kinds[] = {{"docker://", true, open_registry},  {"http://", true, open_http},
+             {"https://", true, open_http},       {"s3://", true, bucket_open},
+             {"oss://", true, bucket_open},       {"oci:", false, layout_open},
              {"oci-archive:", false, layout_open}};
 
 static const struct kind *kind_of(const char *image)
@@ -215,7 +243,7 @@ bool remote_open(struct command *c, const char *image, rafs_open_options *option
 {
     const struct kind *kind = kind_of(image);
 
-    if (kind->network && !make_http(c))
+    if (kind->network && !remote_http(c))
         return false;
     return kind->open(c, image, options);
 }

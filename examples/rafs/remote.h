@@ -15,11 +15,38 @@ bool remote_is_network(const char *image);
 /* Open it with the sources that --blob-dir named before it. False: reported and noted. */
 bool remote_open(struct command *c, const char *image, rafs_open_options *options);
 
+/* Is one that --blob-source names in the network? */
+bool remote_has_sources(const struct command *c);
+
+/* The sources that --blob-source names, whatever IMAGE is. False: reported and noted. */
+bool remote_add_sources(struct command *c);
+
 /* After the image was closed. */
 void remote_close(struct command *c);
 
 /* After command_failed(): the exit code where opening fails. */
 void remote_open_code(struct command *c, const rafs_error *err);
+
+/* c->http, made when first needed. False: reported and noted. */
+bool remote_http(struct command *c);
+
+/* May this URL be asked? Plain http is for this machine, or for who allowed it. False:
+ * reported and noted. */
+bool remote_may_ask(struct command *c, const char *url);
+
+/* Where the next source is to be put, c->backend_count to be counted up then. NULL: too
+ * many; reported and noted. */
+rafs_backend **remote_slot(struct command *c);
+
+/* A source for blobs below a URL. */
+bool remote_add_http(struct command *c, const char *source);
+
+/* How registries are asked; files must live as long as registry. */
+void remote_registry(struct command *c, rafs_registry_options *registry,
+                     rafs_credentials_source *files);
+
+/* The URL without user and password, which are nobody's business. */
+void remote_shown(const char *url, char *out, size_t room);
 
 /* layout.c */
 bool layout_open(struct command *c, const char *image, rafs_open_options *options);

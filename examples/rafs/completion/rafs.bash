@@ -5,7 +5,8 @@ _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local commands='cache cat check chunks extract find help info ls readlink stat tar'
-    local common='--blob-dir --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
+    local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
+        --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --platform --referrers --plain-http --ca-file
         --client-cert --client-key --insecure --stats --stats-file --help'
     local options
@@ -33,7 +34,7 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
         return
         ;;
-    --cache-quota | --cache-keep-free | --quota | --keep-free | --rate | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
+    --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --rate | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
         return
         ;;
     esac
