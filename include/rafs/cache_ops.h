@@ -28,15 +28,18 @@ typedef struct rafs_cache_chunk {
     uint32_t digest_algorithm; /**< RAFS_DIGEST_ */
 } rafs_cache_chunk;
 
+/** Bits of the flags of rafs_cache_ops.begin. */
+enum { RAFS_CACHE_NO_WAIT = 1 /**< for reading ahead, which is never worth waiting */ };
+
 /**
  * The callbacks of a cache. All are called from any thread that reads, at once, never
  * under a lock of librafs. They return RAFS_OK or a RAFS_E_ code and may fill err with
  * rafs_error_set(). `call` is never NULL; what blocks has to keep its deadline and look
  * at its token, for the read that waits has no other.
  *
- * RAFS_E_NOENT of lookup and find, and RAFS_E_LIMIT of store and keep, mean "not here"
- * and "not this one". After any other failure that is not the call's own end, the cache
- * is left alone for 30 seconds, and one warning goes to the log.
+ * RAFS_E_NOENT of lookup, find and begin, and RAFS_E_LIMIT of store and keep, mean "not
+ * here", "not now" and "not this one". After any other failure that is not the call's own
+ * end, the cache is left alone for 30 seconds, and one warning goes to the log.
  */
 typedef struct rafs_cache_ops {
     uint32_t struct_size; /**< sizeof(rafs_cache_ops) */
@@ -63,11 +66,12 @@ typedef struct rafs_cache_ops {
     /** What lookup() gave for this chunk was wrong: it should be forgotten. It is fetched
      *  anew and stored. May be NULL. */
     void (*wrong)(void *user, void *lease, const rafs_cache_chunk *chunk);
-    /** Become the one of all processes who fetches a chunk: wait while another one does.
+    /** Become the one of all processes who fetches a chunk: wait while another one does;
+     *  with RAFS_CACHE_NO_WAIT in flags, return RAFS_E_NOENT at once if another one does.
      *  *flight not NULL: fetch, store, then end(). *flight NULL: the chunk came
      *  meanwhile; it is looked up. Threads of one image never meet here. May be NULL. */
-    int (*begin)(void *user, void *lease, const rafs_cache_chunk *chunk, void **flight,
-                 const rafs_call *call, rafs_error *err);
+    int (*begin)(void *user, void *lease, const rafs_cache_chunk *chunk, uint32_t flags,
+                 void **flight, const rafs_call *call, rafs_error *err);
     /** The fetch is over, with or without a store. Set if begin is. */
     void (*end)(void *user, void *lease, void *flight);
     /** Find a document (manifest or bootstrap of an image in a registry) by a name such

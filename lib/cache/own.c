@@ -267,36 +267,45 @@ static bool own_put(struct rafsi_store_blob *asked, const struct rafsi_disk_chun
     return rc == RAFS_OK;
 }
 
-static int own_begin(struct rafsi_store_blob *asked, const struct rafsi_disk_chunk *chunk,
-                     const rafs_call *call, struct rafsi_store_flight **out,
-                     rafs_error *err)
+/* RAFS_E_NOENT: somebody else fetches it, or did. RAFS_OK with *out NULL: there is nobody
+ * to ask, or he is in trouble, so that this fetch is nobody's. */
+static int begin(struct own_blob *blob, const struct rafsi_disk_chunk *chunk,
+                 uint32_t flags, const rafs_call *call, struct rafsi_store_flight **out)
 {
-    struct own_blob *blob = own_blob(asked);
     rafs_cache_chunk given = shown(blob, chunk);
     struct own *own = blob->cache->own;
     rafs_error local = RAFS_ERROR_INIT;
     void *flight = NULL;
     int rc;
 
+    *out = NULL;
     if (!own->ops.begin || paused(blob->cache))
         return RAFS_OK;
-    rc = own->ops.begin(own->user, blob->lease, &given, &flight, call, &local);
-    if (went_well(blob->cache, rc, RAFS_OK, "begin", call, &local))
+    rc = own->ops.begin(own->user, blob->lease, &given, flags, &flight, call, &local);
+    if (went_well(blob->cache, rc, RAFS_E_NOENT, "begin", call, &local))
         *out = flight;
-    return rc == RAFS_OK
-               ? RAFS_OK
-               : rafsi_call_check(&blob->cache->env, call, RAFS_STAGE_FETCH, err);
+    return rc == RAFS_E_NOENT || (rc == RAFS_OK && !flight) ? RAFS_E_NOENT : RAFS_OK;
 }
 
-/* Callbacks have no form that does not wait, so that this fetch is nobody's. */
+static int own_begin(struct rafsi_store_blob *asked, const struct rafsi_disk_chunk *chunk,
+                     const rafs_call *call, struct rafsi_store_flight **out,
+                     rafs_error *err)
+{
+    struct own_blob *blob = own_blob(asked);
+
+    (void)begin(blob, chunk, 0, call, out);
+    if (*out)
+        return RAFS_OK;
+    return rafsi_call_check(&blob->cache->env, call, RAFS_STAGE_FETCH, err);
+}
+
 static bool own_attempt(struct rafsi_store_blob *asked,
-                        const struct rafsi_disk_chunk *chunk,
+                        const struct rafsi_disk_chunk *chunk, const rafs_call *call,
                         struct rafsi_store_flight **out)
 {
-    (void)asked;
-    (void)chunk;
-    *out = NULL;
-    return true;
+    struct own_blob *blob = own_blob(asked);
+
+    return begin(blob, chunk, RAFS_CACHE_NO_WAIT, call, out) == RAFS_OK;
 }
 
 static void own_end(struct rafsi_store_blob *asked, struct rafsi_store_flight *flight)

@@ -68,9 +68,10 @@ static int disk_begin(struct rafsi_store_blob *blob, const struct rafsi_disk_chu
 }
 
 static bool disk_attempt(struct rafsi_store_blob *blob,
-                         const struct rafsi_disk_chunk *chunk,
+                         const struct rafsi_disk_chunk *chunk, const rafs_call *call,
                          struct rafsi_store_flight **out)
 {
+    (void)call;
     *out = (struct rafsi_store_flight *)rafsi_disk_try(disk_blob(blob), chunk);
     return *out != NULL;
 }

@@ -33,7 +33,7 @@ struct rafsi_store {
                  const rafs_call *call, struct rafsi_store_flight **out, rafs_error *err);
     /* As begin, without waiting; false: it is there, or somebody else fetches it. */
     bool (*attempt)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
-                    struct rafsi_store_flight **out);
+                    const rafs_call *call, struct rafsi_store_flight **out);
     void (*end)(struct rafsi_store_blob *blob, struct rafsi_store_flight *flight);
     int (*doc_get)(rafs_cache *cache, const char *kind,
                    const uint8_t digest[RAFSI_DIGEST_BYTES], uint64_t max,

@@ -52,13 +52,13 @@ bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 }
 
 bool rafsi_kept_claim(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      struct rafsi_store_flight **flight)
+                      const rafs_call *call, struct rafsi_store_flight **flight)
 {
     struct rafsi_store_blob *blob = opened(reader, chunk->record.blob);
     struct rafsi_disk_chunk place = place_of(chunk);
 
     *flight = NULL;
-    return !blob || reader->store->attempt(blob, &place, flight);
+    return !blob || reader->store->attempt(blob, &place, call, flight);
 }
 
 static bool get(struct rafsi_reader *reader, struct rafsi_store_blob *blob,
@@ -120,7 +120,7 @@ bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 
     *flight = NULL;
     if (!blob || get(reader, blob, chunk, cause, call, out) ||
-        reader->store->attempt(blob, &place, flight))
+        reader->store->attempt(blob, &place, call, flight))
         return true;
     return get(reader, blob, chunk, cause, call, out);
 }

@@ -100,7 +100,7 @@ bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 /* The right to fetch it for a reader that has looked already and does not wait; false: it
  * is there, or another process fetches it. *flight may be NULL. */
 bool rafsi_kept_claim(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      struct rafsi_store_flight **flight);
+                      const rafs_call *call, struct rafsi_store_flight **flight);
 void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                     const struct rafsi_store_flight *flight, const struct verified *good,
                     const rafs_call *call);

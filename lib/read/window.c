@@ -95,7 +95,7 @@ static bool next_in_file(struct rafsi_reader *reader, const struct rafsi_node *f
 
 /* Take the lead for a chunk unless it is there or under way. */
 static struct rafsi_flight *board(struct rafsi_reader *reader,
-                                  const struct rafsi_chunk *chunk,
+                                  const struct rafsi_chunk *chunk, const rafs_call *call,
                                   struct rafsi_store_flight **kept)
 {
     struct rafsi_cache_key key = rafsi_chunk_key(chunk);
@@ -106,7 +106,7 @@ static struct rafsi_flight *board(struct rafsi_reader *reader,
     flight = rafsi_flight_try(reader->flights, &key);
     *kept = NULL;
     if (flight && (rafsi_cache_has(reader->cache, &key) ||
-                   !rafsi_kept_claim(reader, chunk, kept))) {
+                   !rafsi_kept_claim(reader, chunk, call, kept))) {
         /* The last flight landed meanwhile, or another process fetches it; whoever joined
          * ours looks again. */
         rafsi_flight_land(reader->flights, flight, RAFS_E_CANCELLED, NULL, NULL);
@@ -143,7 +143,8 @@ static enum place place_of(const struct window *window, const struct bounds *bou
 
 /* Chunks that the read will want; the same chunk may occur twice in a file. */
 static void extend_wanted(struct rafsi_reader *reader, struct window *window,
-                          const struct wish *wish, const struct bounds *bounds)
+                          const struct wish *wish, const struct bounds *bounds,
+                          const rafs_call *call)
 {
     struct rafsi_chunk next = window->pieces[0].chunk;
 
@@ -157,7 +158,7 @@ static void extend_wanted(struct rafsi_reader *reader, struct window *window,
         place = place_of(window, bounds, &next, bounds->stored);
         if (place == BEYOND)
             break;
-        flight = place == FITS ? board(reader, &next, &kept) : NULL;
+        flight = place == FITS ? board(reader, &next, call, &kept) : NULL;
         if (flight)
             add(window, &next, flight, kept, wish->cause);
     }
@@ -166,7 +167,8 @@ static void extend_wanted(struct rafsi_reader *reader, struct window *window,
 /* Chunks that nobody asked for, but that cost no request. v5 has no table of a blob's
  * chunks, so that only those of the same file are known. */
 static void extend_extra(struct rafsi_reader *reader, struct window *window,
-                         const struct wish *wish, const struct bounds *bounds)
+                         const struct wish *wish, const struct bounds *bounds,
+                         const rafs_call *call)
 {
     struct rafsi_chunk next = window->pieces[window->count - 1].chunk;
     bool v6 = reader->tree->super.version == 6;
@@ -180,7 +182,7 @@ static void extend_extra(struct rafsi_reader *reader, struct window *window,
                  : next_in_file(reader, wish->file, UINT64_MAX, &next)) ||
             place_of(window, bounds, &next, bounds->extra) != FITS)
             break;
-        flight = board(reader, &next, &kept);
+        flight = board(reader, &next, call, &kept);
         if (flight)
             add(window, &next, flight, kept, cause);
     }
@@ -289,8 +291,8 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
     window = make(reader, chunk, source);
     if (!window)
         return false;
-    extend_wanted(reader, window, wish, &bounds);
-    extend_extra(reader, window, wish, &bounds);
+    extend_wanted(reader, window, wish, &bounds, call);
+    extend_extra(reader, window, wish, &bounds, call);
     if (window->count == 1) {
         give_up(reader, window, 1);
         return false;

@@ -32,6 +32,7 @@ enum fault {
     NONSENSE,  /* a code that there is none of */
     FORGETS,   /* lookup never finds */
     SAYS_HAS,  /* has() says yes to all, lookup finds nothing */
+    BUSY,      /* begin will not wait */
     PASSED_BY, /* begin says that another process brought it, which is not so */
     FAULTS
 };
@@ -209,8 +210,8 @@ static void wrong(void *user, void *given, const rafs_cache_chunk *chunk)
     memory->wrongs++;
 }
 
-static int begin(void *user, void *given, const rafs_cache_chunk *chunk, void **flight,
-                 const rafs_call *call, rafs_error *err)
+static int begin(void *user, void *given, const rafs_cache_chunk *chunk, uint32_t flags,
+                 void **flight, const rafs_call *call, rafs_error *err)
 {
     struct memory *memory = user;
 
@@ -220,6 +221,11 @@ static int begin(void *user, void *given, const rafs_cache_chunk *chunk, void **
         return RAFS_E_TIMEOUT; /* its own, not the call's */
     if (memory->fault == PASSED_BY)
         return RAFS_OK;
+    if (memory->fault == BUSY) {
+        NEED(flags == 0 || flags == RAFS_CACHE_NO_WAIT);
+        if (flags)
+            return RAFS_E_NOENT;
+    }
     memory->begins++;
     *flight = memory;
     return RAFS_OK;
@@ -422,12 +428,12 @@ END_TEST
 
 START_TEST(a_forgetful_one_is_no_trouble)
 {
-    static const enum fault faults[] = {FORGETS, SAYS_HAS, PASSED_BY};
+    static const enum fault faults[] = {FORGETS, SAYS_HAS, PASSED_BY, BUSY};
 
     memory.fault = faults[_i];
     read_all();
     read_all();
-    if (faults[_i] != PASSED_BY)
+    if (faults[_i] == FORGETS || faults[_i] == SAYS_HAS)
         ck_assert_uint_gt(stats_now().chunks_fetched, 1);
     ck_assert_uint_eq(memory.warnings, 0);
 }
@@ -691,7 +697,7 @@ int main(void)
     tcase_add_test(tests, what_it_keeps_is_not_fetched_again);
     tcase_add_loop_test(tests, a_lie_is_counted_said_once_and_never_served, 0, 5);
     tcase_add_loop_test(tests, a_failure_costs_no_read_and_30_seconds_of_peace, 0, 6);
-    tcase_add_loop_test(tests, a_forgetful_one_is_no_trouble, 0, 3);
+    tcase_add_loop_test(tests, a_forgetful_one_is_no_trouble, 0, 4);
     tcase_add_test(tests, a_silent_one_holds_nobody_past_his_token);
     tcase_add_test(tests, a_late_one_ends_with_the_deadline);
     tcase_add_loop_test(tests, the_nth_allocation_fails, 0, 2);
