@@ -23,8 +23,8 @@ static const char gc_help[] =
 
 static const char scrub_help[] =
     "Usage: rafs cache scrub [OPTION]...\n"
-    "Compare every chunk in the cache with its digest. A wrong one is forgotten: it is\n"
-    "fetched anew when it is wanted. Exit status 1 if there was one.\n"
+    "Compare every chunk and document in the cache with its digest. A wrong one is\n"
+    "forgotten: it is fetched anew when it is wanted. Exit status 1 if there was one.\n"
     "\n"
     "  --rate SIZE          read at most so many bytes a second\n"
     "  --json               one JSON object for each wrong chunk and for the summary;\n"
@@ -185,7 +185,9 @@ static void on_finding(void *user, const rafs_error *finding)
     if (!k->json) {
         fputs("corrupt: ", stdout);
         put_safe(stdout, finding->object);
-        printf(" at byte %" PRIu64 ": ", finding->offset);
+        if (finding->has_offset)
+            printf(" at byte %" PRIu64, finding->offset);
+        fputs(": ", stdout);
         put_safe(stdout, finding->text);
         putchar('\n');
         return;
@@ -195,8 +197,10 @@ static void on_finding(void *user, const rafs_error *finding)
     json_text(&k->j, "finding");
     json_key(&k->j, "object");
     json_text(&k->j, finding->object);
-    json_key(&k->j, "offset");
-    json_u64(&k->j, finding->offset);
+    if (finding->has_offset) {
+        json_key(&k->j, "offset");
+        json_u64(&k->j, finding->offset);
+    }
     json_key(&k->j, "text");
     json_text(&k->j, finding->text);
     json_close(&k->j, '}');
@@ -216,19 +220,21 @@ static void put_scrub_summary(struct keeper *k, const rafs_cache_scrub_result *r
     char size[32];
 
     if (!k->json) {
-        printf("%s %" PRIu64 " blobs, %" PRIu64 " chunks (%s): ",
-               r->complete ? "checked" : "stopped after", r->blobs, r->chunks,
+        printf("%s %" PRIu64 " chunks and %" PRIu64 " documents (%s): ",
+               r->complete ? "checked" : "stopped after", r->chunks, r->documents,
                human_bytes(r->bytes, size, sizeof size));
-        if (r->bad_chunks == 0)
+        if (r->bad_chunks + r->bad_documents == 0)
             puts(r->complete ? "nothing wrong found" : "nothing wrong so far");
         else
             printf("%" PRIu64 " wrong and forgotten; they are fetched anew when wanted\n",
-                   r->bad_chunks);
+                   r->bad_chunks + r->bad_documents);
         return;
     }
     json_open(&k->j, '{');
     json_key(&k->j, "bad_chunks");
     json_u64(&k->j, r->bad_chunks);
+    json_key(&k->j, "bad_documents");
+    json_u64(&k->j, r->bad_documents);
     json_key(&k->j, "blobs");
     json_u64(&k->j, r->blobs);
     json_key(&k->j, "bytes");
@@ -237,6 +243,8 @@ static void put_scrub_summary(struct keeper *k, const rafs_cache_scrub_result *r
     json_u64(&k->j, r->chunks);
     json_key(&k->j, "complete");
     json_bool(&k->j, r->complete);
+    json_key(&k->j, "documents");
+    json_u64(&k->j, r->documents);
     json_key(&k->j, "event");
     json_text(&k->j, "summary");
     json_close(&k->j, '}');

@@ -241,7 +241,8 @@ typedef struct rafs_cache_scrub_options {
     uint32_t flags;            /**< 0 */
     uint64_t bytes_per_second; /**< 0: as fast as the disk is */
     void *user;                /**< first argument of the callbacks; borrowed */
-    /** Told of each wrong chunk: blob, offset among the uncompressed chunks, text. */
+    /** Told of each wrong chunk: blob, offset among the uncompressed chunks, text; and of
+     *  each wrong document. */
     void (*finding)(void *user, const rafs_error *finding);
     /** Told after each chunk. */
     void (*progress)(void *user, const rafs_cache_scrub_progress *progress);
@@ -258,22 +259,24 @@ RAFS_API void rafs_cache_scrub_options_init(rafs_cache_scrub_options *options);
 
 /** What rafs_cache_scrub() saw. */
 typedef struct rafs_cache_scrub_result {
-    uint32_t struct_size; /**< sizeof(rafs_cache_scrub_result); set before the call */
-    uint32_t complete;    /**< 1: all was looked at */
-    uint64_t blobs;       /**< looked at */
-    uint64_t chunks;      /**< compared with their digests */
-    uint64_t bytes;       /**< of them */
-    uint64_t bad_chunks;  /**< that were wrong; they are forgotten */
+    uint32_t struct_size;   /**< sizeof(rafs_cache_scrub_result); set before the call */
+    uint32_t complete;      /**< 1: all was looked at */
+    uint64_t blobs;         /**< looked at */
+    uint64_t chunks;        /**< compared with their digests */
+    uint64_t bytes;         /**< of them */
+    uint64_t bad_chunks;    /**< that were wrong; they are forgotten */
+    uint64_t documents;     /**< manifests and bootstraps compared with their digests */
+    uint64_t bad_documents; /**< that were wrong; they are deleted */
 } rafs_cache_scrub_result;
 
-#define RAFS_CACHE_SCRUB_RESULT_INIT                   \
-    {                                                  \
-        sizeof(rafs_cache_scrub_result), 0, 0, 0, 0, 0 \
+#define RAFS_CACHE_SCRUB_RESULT_INIT                         \
+    {                                                        \
+        sizeof(rafs_cache_scrub_result), 0, 0, 0, 0, 0, 0, 0 \
     }
 
 /**
  * Compare every chunk in a cache with its digest, and forget those that are wrong: they
- * are fetched anew when they are wanted.
+ * are fetched anew when they are wanted. So with documents.
  *
  * @param cache    shared; others may read and write meanwhile
  * @param options  NULL: the defaults

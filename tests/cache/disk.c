@@ -876,6 +876,38 @@ START_TEST(a_path_leads_to_the_data)
 }
 END_TEST
 
+static void expect_document(void *user, const rafs_error *finding)
+{
+    ck_assert_ptr_nonnull(strstr(finding->object, "boot-00"));
+    ck_assert(finding->code == RAFS_E_CORRUPT && !finding->has_offset);
+    ++*(unsigned *)user;
+}
+
+START_TEST(scrub_deletes_documents_that_are_wrong)
+{
+    rafs_cache_scrub_options scrub = RAFS_CACHE_SCRUB_OPTIONS_INIT;
+    rafs_cache_scrub_result result = RAFS_CACHE_SCRUB_RESULT_INIT;
+    uint8_t digest[RAFSI_DIGEST_BYTES], wrong[RAFSI_DIGEST_BYTES] = {0};
+    unsigned findings = 0;
+
+    NEED(rafs_digest_bytes(RAFS_DIGEST_SHA256, "hello", 5, digest) == RAFS_OK);
+    rafsi_disk_doc_put(cache, "manifest", digest, "hello", 5);
+    rafsi_disk_doc_put(cache, "boot", wrong, "hello", 5);
+    rafsi_disk_doc_put(cache, "trace", wrong, "hello", 5); /* of another digest's kind */
+    scrub.user = &findings;
+    scrub.finding = expect_document;
+    NEED(rafs_cache_scrub(cache, &scrub, &result, NULL, NULL) == RAFS_OK);
+    ck_assert_uint_eq(findings, 1);
+    ck_assert_uint_eq(result.documents, 2);
+    ck_assert_uint_eq(result.bad_documents, 1);
+    ck_assert_uint_eq(result.bad_chunks, 0);
+    NEED(rafs_cache_scrub(cache, &scrub, &result, NULL, NULL) == RAFS_OK);
+    ck_assert_uint_eq(result.documents, 1);
+    ck_assert_uint_eq(result.bad_documents, 0);
+    ck_assert_ptr_nonnull(strstr(listed(), "trace-"));
+}
+END_TEST
+
 static void count_finding(void *user, const rafs_error *finding)
 {
     ck_assert_str_eq(finding->object, "blob blob");
@@ -975,6 +1007,7 @@ int main(void)
     tcase_add_test(tcase, a_floor_makes_gc_evict);
     tcase_add_test(tcase, a_pin_is_listed_and_holds_before_there_is_anything);
     tcase_add_test(tcase, a_path_leads_to_the_data);
+    tcase_add_test(tcase, scrub_deletes_documents_that_are_wrong);
     tcase_add_test(tcase, scrub_finds_and_forgets_every_bad_chunk);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

@@ -351,6 +351,11 @@ def scrubs(folder, registry):
                  [e["event"] for e in events] == ["finding", "summary"] and
                  events[0]["offset"] == 0 and events[1]["bad_chunks"] == 1 and
                  events[1]["complete"], events)
+    boot = [n for n in os.listdir(cache) if n.startswith("boot-")][0]
+    with open(os.path.join(cache, boot), "ab") as f:
+        f.write(b"x")
+    check("a wrong document too", rafs("cache", "scrub", env=env), 1, out=f"corrupt: {boot}: ")
+    report.check("is deleted", boot not in os.listdir(cache), boot)
     check("a deadline is 3", rafs("cache", "scrub", "--rate", "1", "--timeout", "0.1",
                                   env=env), 3, err="--timeout 0.1")
     interrupted(env)
