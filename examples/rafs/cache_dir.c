@@ -80,16 +80,26 @@ static bool make_parents(const char *path)
     return good;
 }
 
-/* Of the file system that the cache lies on, or will. */
+/* The file system that the cache lies on, or will. */
+static bool find_file_system(char *path, struct statvfs *fs)
+{
+    while (statvfs(path, fs) != 0) {
+        char *slash = strrchr(path, '/');
+
+        if (!slash || slash == path)
+            return statvfs(slash ? "/" : ".", fs) == 0;
+        *slash = '\0';
+    }
+    return true;
+}
+
 static uint64_t default_floor(const char *path)
 {
-    struct statvfs fs;
     char *copy = join(path, "");
+    struct statvfs fs;
     uint64_t part = 0;
 
-    while (copy && statvfs(*copy ? copy : "/", &fs) != 0 && strrchr(copy, '/'))
-        *strrchr(copy, '/') = '\0';
-    if (copy && statvfs(*copy ? copy : strchr(path, '/') ? "/" : ".", &fs) == 0)
+    if (copy && find_file_system(copy, &fs))
         part = (uint64_t)fs.f_blocks * fs.f_frsize / FLOOR_PART;
     free(copy);
     return part < FLOOR_MOST ? part : FLOOR_MOST;

@@ -168,10 +168,10 @@ int cache_cmd_gc(int argc, char **argv)
     options.user = &k;
     options.visit = visit_gc;
     found = cache_open_existing(&c, false);
-    fill_limits(&k, &options, quota, floor);
-    if (found == CACHE_OPEN)
+    if (found == CACHE_OPEN) {
+        fill_limits(&k, &options, quota, floor);
         collect(&k, &options);
-    else if (found == CACHE_NONE)
+    } else if (found == CACHE_NONE)
         put_gc_summary(&k, &(rafs_cache_gc_result){.fits = 1});
     return command_end(&c);
 }

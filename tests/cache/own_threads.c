@@ -679,6 +679,13 @@ START_TEST(what_makes_no_sense_is_refused)
     ck_assert_int_eq(rafs_cache_gc(cache, NULL, NULL, NULL), RAFS_E_UNSUPPORTED);
     ck_assert_int_eq(rafs_cache_pin(cache, "a", NULL), RAFS_E_UNSUPPORTED);
     ck_assert_int_eq(rafs_cache_unpin(cache, "a", NULL), RAFS_E_UNSUPPORTED);
+    ck_assert_int_eq(rafs_image_pin(NULL, NULL), RAFS_E_BADARG);
+    ck_assert_int_eq(open_image(NULL), RAFS_OK);
+    ck_assert_int_eq(rafs_image_pin(rig.image, NULL), RAFS_E_UNSUPPORTED);
+    ck_assert_int_eq(rafs_image_unpin(rig.image, NULL), RAFS_E_UNSUPPORTED);
+    rig_close(&rig);
+    ck_assert_int_eq(rig_open(&rig, &golden, NULL, 0, NULL), RAFS_OK);
+    ck_assert_int_eq(rafs_image_pin(rig.image, NULL), RAFS_E_BADARG); /* no cache */
     ck_assert_int_eq(rafs_cache_path(cache, NULL, NULL, 0, &len, NULL),
                      RAFS_E_UNSUPPORTED);
     ck_assert_int_eq(rafs_cache_scrub(cache, NULL, NULL, NULL, NULL), RAFS_E_UNSUPPORTED);

@@ -227,6 +227,9 @@ def shows(folder, registry):
                  0 < sums["keep_free_bytes"] <= 1 << 30 and
                  list(sums) == sorted(sums), sums)
     check("cache du", rafs("cache", "du", env=env), out="blobs:     1, ")
+    run = rafs("cache", "du", "--json", env={"RAFS_CACHE_DIR": "shows"}, cwd=folder)
+    report.check("of a relative path too", lines(run)[0]["keep_free_bytes"] ==
+                 sums["keep_free_bytes"], shown(run))
     run = rafs("cache", "du", "--cache-keep-free", "3G", env=env)
     check("says what stays free", run, out="of which 3.0 GiB stay free")
     check("cache path", rafs("cache", "path", env=env), out=cache + "\n")
@@ -260,7 +263,10 @@ def usage():
                  ["scrub", "--rate", "fast"], ["ls", "--cache-quota", "x"],
                  ["ls", "--cache-keep-free", ""]):
         check(f"cache {' '.join(args)}", rafs("cache", *args), 2)
-    check("no cache at all", rafs("cache", "ls", "--no-cache"), 2, err="turns it off")
+    for sub in SUBCOMMANDS:
+        operand = ["00" * 32] if sub in ("pin", "unpin") else []
+        check(f"cache {sub}: no cache at all", rafs("cache", sub, *operand, "--no-cache"), 2,
+              err="turn")
 
 
 # --- what is done -----------------------------------------------------------------------
