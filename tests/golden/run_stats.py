@@ -29,7 +29,8 @@ report = Report()
 
 def rafs(*args):
     return subprocess.run([RAFS, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          stdin=subprocess.DEVNULL, timeout=60)
+                          stdin=subprocess.DEVNULL, timeout=60,
+                          env=dict(os.environ, RAFS_CACHE_DIR=""))
 
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
