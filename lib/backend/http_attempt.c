@@ -282,9 +282,18 @@ static bool is_shortage(CURL *easy)
     return !probe;
 }
 
+/* Names that cannot be looked up and handshakes that fail are mistakes of the user's at
+ * first, and failures of the network once there was an answer. Where a server sent us
+ * they are its mistakes. */
+static enum http_verdict soon_or_again(const struct http_attempt *attempt)
+{
+    return atomic_load(&attempt->http->reached) && !attempt->request->guarded ? HTTP_AGAIN
+                                                                              : HTTP_SOON;
+}
+
 /* libcurl's own failures. */
-static enum http_verdict judge_code(CURLcode code, CURL *easy, const char *text,
-                                    rafs_error *err)
+static enum http_verdict judge_code(const struct http_attempt *attempt, CURLcode code,
+                                    CURL *easy, const char *text, rafs_error *err)
 {
     const char *detail = text[0] ? text : curl_easy_strerror(code);
     long os_errno = 0;
@@ -314,10 +323,10 @@ static enum http_verdict judge_code(CURLcode code, CURL *easy, const char *text,
     case CURLE_SSL_INVALIDCERTSTATUS:
         return again(err, HTTP_FINAL, EKEYREJECTED, "TLS: %s", detail);
     case CURLE_SSL_CONNECT_ERROR:
-        return again(err, HTTP_SOON, EPROTO, "TLS: %s", detail);
+        return again(err, soon_or_again(attempt), EPROTO, "TLS: %s", detail);
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-        return again(err, HTTP_SOON, EHOSTUNREACH, "%s", detail);
+        return again(err, soon_or_again(attempt), EHOSTUNREACH, "%s", detail);
     case CURLE_OPERATION_TIMEDOUT:
         return again(err, HTTP_AGAIN, ETIMEDOUT, "%s", detail);
     default:
@@ -329,9 +338,11 @@ static enum http_verdict judge_answer(struct http_attempt *attempt, rafs_error *
 {
     const struct http_request *request = attempt->request;
     struct http_answer *answer = attempt->answer;
+    rafs_http *http = attempt->http;
     bool head = request->method && strcmp(request->method, "HEAD") == 0;
     char status[16];
 
+    atomic_store(&http->reached, true);
     snprintf(status, sizeof(status), "%d", answer->status);
     switch (answer->status) {
     case 408:
@@ -411,7 +422,7 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
         verdict =
             again(err, HTTP_SOON, EPROTO, "the server answers with %s", attempt->broken);
     else if (code != CURLE_OK && !is_enough(attempt))
-        verdict = judge_code(code, pump.easy, text, err);
+        verdict = judge_code(attempt, code, pump.easy, text, err);
     else
         verdict = judge_answer(attempt, err);
 out:

@@ -129,6 +129,7 @@ int rafs_http_new(const rafs_http_options *options, rafs_http **out, rafs_error 
     if (!http)
         return rafsi_fail_nomem(err, sizeof(*http));
     http->env = env;
+    atomic_init(&http->reached, false);
     http->options.flags = from.flags;
     http->options.connect_timeout_ms = or_default(from.connect_timeout_ms, 10000);
     http->options.stall_timeout_ms = or_default(from.stall_timeout_ms, 20000);

@@ -33,6 +33,7 @@ struct rafs_http {
     bool lock_ready, cond_ready;
     struct http_slot *idle;
     unsigned slots; /* idle and at work */
+    atomic_bool reached; /* some server answered: names and TLS do work here */
     /* Bandwidth: when the bytes that came so far may have come. */
     pthread_mutex_t rate_lock;
     bool rate_ready;
