@@ -342,6 +342,53 @@ def nginx_tls(folder):
         stop(server.child)
 
 
+def tls_registry(folder):
+    """A registry by https, on loopback written so that it does not look like it: what is
+    there is asked by http without more ado."""
+    if not shutil.which("docker-registry") or not shutil.which("openssl"):
+        report.skip("a registry by https", "docker-registry or openssl is absent")
+        return
+    ports = {name: free_port() for name in ("good", "down")}
+    openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "x.key",
+            "-out", "x.pem", "-days", "2", "-subj", "/CN=x", "-addext",
+            "subjectAltName=IP:::ffff:127.0.0.1")
+    registry, upstream = start_registry(folder)
+    tls = f"ssl_certificate {folder}/x.pem; ssl_certificate_key {folder}/x.key;"
+    server = Nginx(folder, f"""
+        server {{ listen 127.0.0.1:{ports["good"]} ssl http2; {tls}
+                  location /v2/lib/ {{ proxy_pass http://{upstream}; }}
+                  location /v2/away/ {{ return 307 http://127.0.0.1:1/x; }} }}
+        server {{ listen 127.0.0.1:{ports["down"]} ssl http2; {tls}
+                  location / {{ add_header WWW-Authenticate
+                      'Bearer realm="http://127.0.0.1:1/token"' always; return 401; }} }}""")
+    ca = ("--ca-file", f"{folder}/x.pem")
+
+    def image(name, repo, kind):
+        return f"docker://[::ffff:7f00:1]:{ports[name]}/{repo}:{kind}"
+
+    try:
+        if not report.check("nginx starts", all(server.wait(p) for p in ports.values())):
+            return
+        for kind in ("v6-zstd", "v5-zstd"):
+            blobs, manifest, _ = make_image(kind)
+            push(upstream, "lib/app", kind, blobs, manifest)
+        run = rafs("ls", *ca, image("good", "lib/app", "v6-zstd"))
+        if b"nreachable" in run.stderr or b"Couldn't connect" in run.stderr:
+            report.skip("a registry by https", "there is no IPv6 here")
+            return
+        for kind in ("v6-zstd", "v5-zstd"):
+            same(f"registry by https, {kind}", kind, image("good", "lib/app", kind), *ca)
+        run = rafs("ls", "--timeout", "20", *ca, image("good", "away/app", "x"))
+        report.check("row 8: from https to http is refused", run.returncode == 3 and
+                     b"from https to http" in run.stderr, shown(run))
+        run = rafs("ls", "--timeout", "20", *ca, image("down", "lib/app", "x"))
+        report.check("a token server without https is refused", run.returncode == 3 and
+                     b"without https" in run.stderr, shown(run))
+    finally:
+        stop(server.child)
+        stop(registry)
+
+
 def through_proxy(folder, port, ca):
     """CONNECT: the proxy sees a host and a port, and no credentials but its own."""
     import socket
@@ -481,7 +528,7 @@ def main():
     report.run({"token_registry": apart(token_registry),
                 "stripped": apart(stripped), "nginx_ranges": apart(with_nginx(nginx_ranges)),
                 "nginx_signed": apart(with_nginx(nginx_signed)),
-                "nginx_tls": apart(with_nginx(nginx_tls)), "toxics": apart(toxics)}, args.only)
+                "nginx_tls": apart(with_nginx(nginx_tls)), "tls_registry": apart(with_nginx(tls_registry)), "toxics": apart(toxics)}, args.only)
     return report.finish()
 
 
