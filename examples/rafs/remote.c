@@ -119,7 +119,8 @@ static bool open_registry(struct command *c, const char *image,
     if (rafs_image_open_registry(c->http, image, &registry, options, &c->image,
                                  command_call(c), &err) == RAFS_OK)
         return true;
-    command_failed(c, image, &err);
+    /* What is no reference may have a password in it. */
+    command_failed(c, err.stage == RAFS_STAGE_ARGUMENT ? NULL : image, &err);
     remote_open_code(c, &err);
     return false;
 }

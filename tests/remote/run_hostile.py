@@ -432,7 +432,9 @@ def deep_log(folder):
             json.dump({"auths": {server.host: {"auth": auth}}}, f)
         runs = [rafs("ls", f"docker://{server.host}/a/b:c", env={"REGISTRY_AUTH_FILE": config}),
                 rafs("ls", "--timeout", "1", f"http://bob:pa55-word@{server.host}/x/image.boot"),
-                rafs("ls", "--timeout", "1", f"http://{server.host}/x/image.boot?sig=s3cret")]
+                rafs("ls", "--timeout", "1", f"http://{server.host}/x/image.boot?sig=s3cret"),
+                rafs("ls", f"docker://bob:pa55-word@{server.host}/a/b"),
+                rafs("ls", f"http://bob:pa55/word@{server.host}/a/b")]
     for run in runs:
         text = run.stdout + run.stderr
         report.check("row 24: the command shows no secret", run.returncode != 0 and
