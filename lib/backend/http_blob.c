@@ -156,9 +156,10 @@ int rafsi_site_get(const struct http_site *site, struct http_request *request,
 
         chase = (struct chase){.site = site, .request = request, .answer = answer};
         rc = follow(&chase, home, call, err);
-        if (!is_worth_another(&chase, rc, &refused))
-            break;
         idle = progress->got > before ? 0 : idle + 1;
+        if (!is_worth_another(&chase, rc, &refused) ||
+            (rc < 0 && idle > 0 && (bounded.flags & RAFS_CALL_ONCE)))
+            break;
         /* err stays: it says what is wrong with that place. */
         if (rafsi_http_pause(site->http, idle, progress->retry_ms, &bounded, NULL) < 0)
             break;
