@@ -120,7 +120,7 @@ static bool open_registry(struct command *c, const char *image,
                                  command_call(c), &err) == RAFS_OK)
         return true;
     /* What is no reference may have a password in it. */
-    command_failed(c, err.stage == RAFS_STAGE_ARGUMENT ? NULL : image, &err);
+    command_failed(c, strcmp(err.object, "image reference") == 0 ? NULL : image, &err);
     remote_open_code(c, &err);
     return false;
 }
