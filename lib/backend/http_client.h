@@ -32,7 +32,7 @@ struct rafs_http {
     pthread_cond_t given;
     bool lock_ready, cond_ready;
     struct http_slot *idle;
-    unsigned slots; /* idle and at work */
+    unsigned slots;      /* idle and at work */
     atomic_bool reached; /* some server answered: names and TLS do work here */
     /* Bandwidth: when the bytes that came so far may have come. */
     pthread_mutex_t rate_lock;
