@@ -14,7 +14,9 @@
  * connections, and any number of backends share it.
  *
  * Nothing is taken from the environment of the process: a proxy, certificates and
- * credentials are used if they are given here, and not otherwise.
+ * credentials are used if they are given here, and not otherwise. (What lies below has
+ * variables for debugging that it looks at by itself: libcurl SSLKEYLOGFILE, OpenSSL
+ * OPENSSL_CONF, the C library those of its resolver.)
  */
 
 #ifdef __cplusplus
