@@ -444,6 +444,64 @@ def row_17():
                      cancelled)
 
 
+def every_state():
+    """Deadline and token hold wherever a request can be (lookups and handshakes: see
+    tests/backend/resolver.c)."""
+    def challenge(client, place):
+        client.answer(401, b"", [("WWW-Authenticate", f'Bearer realm="{place}/token"')])
+
+    def hung_token(request, client):
+        if request.path.startswith("/token"):
+            client.hang()
+        else:
+            challenge(client, client.server.url)
+
+    def hung_redirect(request, client):
+        if request.path.startswith("/away"):
+            client.hang()
+        else:
+            client.answer(307, b"", [("Location", "/away")])
+
+    def hung_error(_, client):
+        client.send(b"HTTP/1.1 503 x\r\nContent-Length: 10\r\n\r\n")
+        client.hang()
+
+    def hung_body(request, client):
+        first, last = request.range(len(BLOB))
+        client.send((f"HTTP/1.1 206 x\r\nContent-Range: bytes {first}-{last}/{len(BLOB)}\r\n"
+                     f"Content-Length: {last - first + 1}\r\n\r\n").encode() +
+                    BLOB[first:first + 10])
+        client.hang()
+
+    def hung_whole(request, client):
+        client.send(b"HTTP/1.1 200 x\r\nContent-Length: %d\r\n\r\n" % len(BLOB) + BLOB[:10])
+        client.hang()
+
+    def wait(_, client):
+        client.answer(429, b"", [("Retry-After", "100")])
+
+    def early(_, client):
+        client.send(b"HTTP/1.1 100 x\r\n\r\n")
+        client.hang()
+
+    for name, act, source in (
+            ("a token", hung_token, "docker://{}/a/b"), ("a redirect", hung_redirect, "http://{}"),
+            ("an error's body", hung_error, "http://{}"), ("a body", hung_body, "http://{}"),
+            ("all of a blob", hung_whole, "http://{}"), ("Retry-After", wait, "http://{}"),
+            ("a 100", early, "http://{}"), ("a connection of the only one",
+                                            lambda _, c: c.hang(), "http://{}")):
+        with Server(act) as server:
+            args = list(ALONE) + ["--source", source.format(server.host), "--threads", 3,
+                                  "--connections", 1, "--stall", 100000]
+            late = reader(*args, "--timeout", 500, jobs=["-"] * 3)
+            gone = reader(*args, "--timeout", 0, "--retry", 1000000, "--cancel", 300,
+                          jobs=["-"] * 3)
+        report.check(f"while it waits for {name}: the deadline holds",
+                     late.only("RAFS_E_TIMEOUT") and late.longest < 20000, late)
+        report.check(f"while it waits for {name}: a token ends it",
+                     gone.only("RAFS_E_CANCELLED") and gone.longest < 20000, gone)
+
+
 def retry_after():
     """429 and 503, in seconds, as a date, and absurd."""
     stamp = "%a, %d %b %Y %H:%M:%S GMT"
@@ -490,7 +548,7 @@ def main():
     set_programs(args.rafs)
     GOOD, GOOD_SMALL = digest_of(KIND, FILE), digest_of(KIND, SMALL)
     tests = [row_1, row_2, row_3, row_4, row_7, redirects_keep_secrets, row_16, row_17,
-             retry_after]
+             every_state, retry_after]
     report.run({test.__name__: test for test in tests}, args.only)
     return report.finish()
 
