@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -123,20 +122,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* No signal of the program is for this thread. */
-static bool start(rafs_cache *cache)
-{
-    sigset_t all, before;
-    bool good;
-
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
-        return false;
-    good = pthread_create(&cache->syncer, NULL, run, cache) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return good;
-}
-
 /* A chunk was kept. The thread starts with the first one; where it cannot, closing the
  * blob makes its chunks durable. */
 void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes)
@@ -149,7 +134,7 @@ void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes)
     blob->unsynced += bytes;
     cache->grown += bytes;
     if (!cache->syncer_runs)
-        cache->syncer_runs = start(cache);
+        cache->syncer_runs = rafsi_thread_start(&cache->syncer, run, cache) == RAFS_OK;
     else if (blob->unsynced >= SYNC_BYTES)
         pthread_cond_signal(&cache->wake);
     pthread_mutex_unlock(&cache->lock);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -153,26 +152,14 @@ static void *work(void *user)
     return NULL;
 }
 
-static int start(pthread_t *thread, void *user)
-{
-    sigset_t all, before;
-    int bad;
-
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
-        return RAFS_E_NOMEM;
-    bad = pthread_create(thread, NULL, work, user);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return bad ? RAFS_E_NOMEM : RAFS_OK;
-}
-
 /* Threads for so many steps more. The lock is held. */
 static int staff(struct rafsi_crew *crew, unsigned steps)
 {
     unsigned busy = crew->started - crew->idle;
     unsigned goal = (unsigned)rafsi_min((uint64_t)busy + steps, THREADS_MAX);
 
-    while (crew->started < goal && start(&crew->threads[crew->started], crew) == RAFS_OK)
+    while (crew->started < goal &&
+           rafsi_thread_start(&crew->threads[crew->started], work, crew) == RAFS_OK)
         crew->started++;
     return crew->started > 0 ? RAFS_OK : RAFS_E_NOMEM;
 }
