@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@
 struct rafs_cancel {
     atomic_int fired;
     int fd;
+    int both; /* readable with this or the other one; -1: it never had another */
+    _Atomic(const rafs_cancel *) other;
 };
 
 int rafs_cancel_new(rafs_cancel **out, rafs_error *err)
@@ -29,6 +32,8 @@ int rafs_cancel_new(rafs_cancel **out, rafs_error *err)
     if (!cancel)
         return rafsi_fail_nomem(err, sizeof(*cancel));
     atomic_init(&cancel->fired, 0);
+    atomic_init(&cancel->other, NULL);
+    cancel->both = -1;
     cancel->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (cancel->fd < 0) {
         int os_errno = errno;
@@ -70,18 +75,49 @@ void rafs_cancel_reset(rafs_cancel *cancel)
 
 int rafs_cancel_fired(const rafs_cancel *cancel)
 {
-    return cancel && atomic_load(&cancel->fired);
+    const rafs_cancel *other;
+
+    if (!cancel || atomic_load(&cancel->fired))
+        return cancel != NULL;
+    other = atomic_load(&cancel->other);
+    return other && atomic_load(&other->fired);
 }
 
 int rafs_cancel_fd(const rafs_cancel *cancel)
 {
-    return cancel->fd;
+    return cancel->both >= 0 ? cancel->both : cancel->fd;
+}
+
+/* Without the descriptor who sleeps notices later: nobody sleeps longer than a second. */
+static void watch(rafs_cancel *cancel, int operation, const rafs_cancel *token)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+
+    (void)epoll_ctl(cancel->both, operation, token->fd, &event);
+}
+
+void rafsi_cancel_join(rafs_cancel *cancel, const rafs_cancel *other)
+{
+    const rafs_cancel *before = atomic_load(&cancel->other);
+
+    if (before && cancel->both >= 0)
+        watch(cancel, EPOLL_CTL_DEL, before);
+    atomic_store(&cancel->other, other);
+    if (other && cancel->both < 0) {
+        cancel->both = epoll_create1(EPOLL_CLOEXEC);
+        if (cancel->both >= 0)
+            watch(cancel, EPOLL_CTL_ADD, cancel);
+    }
+    if (other && cancel->both >= 0)
+        watch(cancel, EPOLL_CTL_ADD, other);
 }
 
 void rafs_cancel_free(rafs_cancel *cancel)
 {
     if (!cancel)
         return;
+    if (cancel->both >= 0)
+        close(cancel->both);
     close(cancel->fd);
     free(cancel);
 }

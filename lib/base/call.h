@@ -8,6 +8,10 @@
  * environment is looked at too, by rafsi_call_check(). */
 int rafsi_call_take(const rafs_call *in, rafs_call *out, rafs_error *err);
 
+/* Make a token count as fired when another one is too, and its descriptor readable; NULL:
+ * no longer. No call may be using it, and the other one must last until then. */
+void rafsi_cancel_join(rafs_cancel *cancel, const rafs_cancel *other);
+
 /* RAFS_OK while the call may go on; else RAFS_E_TIMEOUT or RAFS_E_CANCELLED. */
 int rafsi_call_check(const struct rafsi_env *env, const rafs_call *call, uint32_t stage,
                      rafs_error *err);
