@@ -38,6 +38,8 @@ static int posix_number(int code)
         return ERANGE;
     case RAFS_E_LIMIT:
         return E2BIG;
+    case RAFS_E_AGAIN:
+        return EAGAIN;
     default:
         return 0;
     }
@@ -191,9 +193,9 @@ const char *rafs_error_name(int32_t code)
         "RAFS_E_TIMEOUT", "RAFS_E_CANCELLED",   "RAFS_E_NOENT",
         "RAFS_E_NOTDIR",  "RAFS_E_ISDIR",       "RAFS_E_LOOP",
         "RAFS_E_NOATTR",  "RAFS_E_RANGE",       "RAFS_E_LIMIT",
-        "RAFS_E_BUG"};
+        "RAFS_E_BUG",     "RAFS_E_AGAIN"};
 
-    if (code > 0 || code < RAFS_E_BUG)
+    if (code > 0 || code < RAFS_E_AGAIN)
         return "RAFS_E_?";
     return names[-code];
 }

@@ -53,7 +53,7 @@ void rafsi_stats_failed(struct stats *stats, size_t source, uint32_t cause,
 {
     struct source_stats *at = &stats->sources[source];
     uint32_t kind =
-        error->code < 0 && error->code >= RAFS_E_BUG ? (uint32_t)-error->code : 0;
+        error->code < 0 && error->code >= RAFS_E_AGAIN ? (uint32_t)-error->code : 0;
     rafs_failure failure = {.cause = cause, .tries = tries, .error = *error};
 
     atomic_fetch_add_explicit(&at->errors[kind], 1, memory_order_relaxed);

@@ -10,7 +10,7 @@ static void add(atomic_uint_least64_t *counter, uint64_t n)
 
 static uint32_t kind_of(int rc)
 {
-    return rc < 0 && rc >= RAFS_E_BUG ? (uint32_t)-rc : 0;
+    return rc < 0 && rc >= RAFS_E_AGAIN ? (uint32_t)-rc : 0;
 }
 
 int rafsi_stats_new(struct stats *stats, const struct rafsi_env *env, rafs_error *err)

@@ -19,7 +19,7 @@
 
 enum {
     STATS_CAUSES = RAFS_CAUSE_CHECK + 1,
-    STATS_KINDS = -RAFS_E_BUG + 1, /* by code; 0 for those that are none */
+    STATS_KINDS = -RAFS_E_AGAIN + 1, /* by code; 0 for those that are none */
     STATS_STRIPES = 8,
     STATS_CLOCKS = 64, /* waits and requests whose age is known */
     /* Sources: the carrier, those given, and where the image itself came from. */
