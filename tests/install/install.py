@@ -25,6 +25,7 @@ from report import Report  # noqa: E402
 STRICT = "-pedantic -Wall -Wextra -Werror".split()
 FIRST_READ = os.path.join(ROOT, "examples", "first_read.c")
 OWN_CACHE = os.path.join(ROOT, "examples", "own_cache.c")
+EPOLL_READ = os.path.join(ROOT, "examples", "epoll_read.c")
 # A golden image, a file of it and where its blobs lie.
 IMAGE = os.path.join(ROOT, "tests", "golden", "v6-zstd")
 FILE = "/data/text"
@@ -129,6 +130,8 @@ def by_pkg_config(name, prefix, tmp, wanted, *options):
             if succeeds(f"{case}: compiles as C99", compiler, "-std=c99", *STRICT, *flags,
                         FIRST_READ, *libs, "-o", program).returncode == 0:
                 reads_right(f"{case}: reads", program, prefix, wanted, kind == "shared")
+        succeeds(f"{name}: epoll_read.c, {compiler}: compiles as C99", compiler, "-std=c99",
+                 *STRICT, *flags, EPOLL_READ, *shared, "-o", os.path.join(tmp, "epoll_read"))
 
 
 def by_cmake(prefix, tmp, wanted):
