@@ -270,6 +270,8 @@ static void scrub(struct keeper *k, uint64_t rate)
     put_scrub_summary(k, &result);
     if (rc < 0)
         command_failed(k->c, NULL, &err);
+    else if (!result.complete)
+        command_say(k->c, EXIT_SOURCE, "some blobs could not be opened");
 }
 
 int cache_cmd_scrub(int argc, char **argv)

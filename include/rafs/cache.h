@@ -283,7 +283,7 @@ typedef struct rafs_cache_scrub_result {
  * @param result   in and out, optional; filled also when the call ends early
  * @param call     deadline and cancel token; NULL: neither
  * @param err      out, optional
- * @return RAFS_OK, whatever was found
+ * @return RAFS_OK, whatever was found; result->complete is 0 if a blob cannot be opened
  *         RAFS_E_TIMEOUT, RAFS_E_CANCELLED  as asked by call; chunks seen so far count
  *         RAFS_E_BADARG, RAFS_E_UNSUPPORTED, RAFS_E_NOMEM
  *         RAFS_E_BACKEND  the directory cannot be read; err->os_errno

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "cache/disk_list.h"
@@ -13,6 +14,7 @@ struct scrub {
     rafs_cache_scrub_options options;
     uint64_t began_ns;
     uint64_t total; /* bytes on disk of what is looked at */
+    bool left_out;  /* something could not be opened */
     rafs_cache_scrub_result seen;
 };
 
@@ -109,8 +111,14 @@ static int scrub_blob(struct scrub *scrub, const char *stem, rafs_error *err)
     uint64_t at = 0;
     int rc = RAFS_OK;
 
-    if (!blob)
-        return RAFS_OK; /* evicted meanwhile */
+    if (!blob) { /* evicted meanwhile; or there are no files or memory left to open it */
+        char journal[DISK_NAME_BYTES + 16];
+
+        snprintf(journal, sizeof(journal), "%s.ready", stem);
+        if (faccessat(scrub->cache->dir, journal, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            scrub->left_out = true;
+        return RAFS_OK;
+    }
     rafsi_disk_refresh(blob);
     while (rc == RAFS_OK && next_chunk(blob, &at, &chunk)) {
         rc = check_chunk(scrub, blob, &chunk, err);
@@ -190,7 +198,7 @@ static int scrub_all(struct scrub *scrub, rafs_error *err)
         rc = items.at[i].document ? scrub_document(scrub, items.at[i].stem, err)
                                   : scrub_blob(scrub, items.at[i].stem, err);
     rafsi_disk_items_free(scrub->cache, &items);
-    scrub->seen.complete = rc == RAFS_OK;
+    scrub->seen.complete = rc == RAFS_OK && !scrub->left_out;
     return rc;
 }
 

@@ -17,6 +17,7 @@
 #include "cache/disk_record.h"
 #include "golden.h"
 #include "rafs/digest.h"
+#include "watch.h"
 
 enum { SIZE = 5000 };
 
@@ -876,6 +877,84 @@ START_TEST(a_path_leads_to_the_data)
 }
 END_TEST
 
+static int op_list(rafs_cache *c)
+{
+    char names[400] = "";
+    int rc = rafs_cache_list(c, RAFS_CACHE_COUNT, note, names, NULL);
+
+    /* What is not counted for lack of memory is listed all the same. */
+    if (rc == RAFS_OK)
+        ck_assert_ptr_nonnull(strstr(names, "d:"));
+    return rc;
+}
+
+static int op_gc(rafs_cache *c)
+{
+    rafs_cache_gc_options would = RAFS_CACHE_GC_OPTIONS_INIT;
+    rafs_cache_gc_result result = RAFS_CACHE_GC_RESULT_INIT;
+    int rc;
+
+    would.flags = RAFS_CACHE_DRY_RUN;
+    would.quota_bytes = 1;
+    rc = rafs_cache_gc(c, &would, &result, NULL);
+    ck_assert_uint_eq(result.evicted, rc == RAFS_OK ? 4 : 0);
+    return rc;
+}
+
+static int op_scrub(rafs_cache *c)
+{
+    rafs_cache_scrub_result result = RAFS_CACHE_SCRUB_RESULT_INIT;
+    int rc = rafs_cache_scrub(c, NULL, &result, NULL, NULL);
+
+    /* A blob that could not be opened was not looked at. */
+    ck_assert(!result.complete || (rc == RAFS_OK && result.blobs == 5));
+    ck_assert_uint_eq(result.bad_chunks, 0);
+    return rc;
+}
+
+static int op_pin(rafs_cache *c)
+{
+    int rc = rafs_cache_pin(c, "a", NULL);
+
+    return rc == RAFS_OK ? rafs_cache_unpin(c, "a", NULL) : rc;
+}
+
+static int op_path(rafs_cache *c)
+{
+    char path[4096];
+    size_t len;
+
+    return rafs_cache_path(c, "a", path, sizeof(path), &len, NULL);
+}
+
+START_TEST(the_nth_allocation_fails)
+{
+    static int (*const operations[])(rafs_cache *) = {op_list, op_gc, op_scrub, op_pin,
+                                                      op_path};
+    rafs_cache_options options = RAFS_CACHE_OPTIONS_INIT;
+    struct watch watch;
+
+    four_blobs();
+    watch_init(&watch);
+    options.env = &watch.env;
+    for (size_t n = 0;; n++) {
+        rafs_cache *other = NULL;
+        int rc;
+
+        watch_fail_at(&watch, n);
+        rc = rafs_cache_open(dir, &options, &other, NULL);
+        if (rc == RAFS_OK)
+            rc = operations[_i](other);
+        rafs_cache_close(other);
+        ck_assert_uint_eq(watch.live, 0);
+        ck_assert(rc == RAFS_OK || (rc == RAFS_E_NOMEM && watch.failed));
+        if (!watch.failed)
+            break;
+    }
+    ck_assert_uint_gt(watch.calls, 0);
+}
+END_TEST
+
 static void expect_document(void *user, const rafs_error *finding)
 {
     ck_assert_ptr_nonnull(strstr(finding->object, "boot-00"));
@@ -1007,6 +1086,7 @@ int main(void)
     tcase_add_test(tcase, a_floor_makes_gc_evict);
     tcase_add_test(tcase, a_pin_is_listed_and_holds_before_there_is_anything);
     tcase_add_test(tcase, a_path_leads_to_the_data);
+    tcase_add_loop_test(tcase, the_nth_allocation_fails, 0, 5);
     tcase_add_test(tcase, scrub_deletes_documents_that_are_wrong);
     tcase_add_test(tcase, scrub_finds_and_forgets_every_bad_chunk);
     suite_add_tcase(suite, tcase);

@@ -331,6 +331,24 @@ def collects(folder, registry):
     report.check("nearly", used <= 300 * 1024 + 65536, used)
 
 
+def in_use(folder, registry):
+    """What a process has open is shown, and stays."""
+    env = {"RAFS_CACHE_DIR": os.path.join(folder, "in_use")}
+    fill(registry, None, env)
+    reader = subprocess.Popen([RAFS, "tar", registry.image], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              env=dict(ENV, **env))
+    begun = reader.stdout.read(65536)  # the rest does not fit into the pipe
+    entries = lines(rafs("cache", "ls", "--json", env=env))
+    report.check("what is being read is in use",
+                 [e["name"] for e in entries if e["in_use"]] == BLOBS, entries)
+    check("and not evicted", rafs("cache", "gc", "--quota", "0", env=env), out="kept 1 (")
+    check("in words", rafs("cache", "ls", env=env), out="  use  ")
+    report.check("nor harmed", begun + reader.communicate()[0] == local("tar") and
+                 reader.returncode == 0, reader.returncode)
+    check("later it is", rafs("cache", "gc", "--quota", "0", env=env), out="evicted 1 (")
+
+
 def scrubs(folder, registry):
     cache = os.path.join(folder, "scrubs")
     env = {"RAFS_CACHE_DIR": cache}
@@ -436,6 +454,7 @@ def main():
         no_place(folder, registry)
         shows(folder, registry)
         collects(folder, registry)
+        in_use(folder, registry)
         scrubs(folder, registry)
         full_disk(folder, registry)
     return report.finish()
