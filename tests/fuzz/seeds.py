@@ -6,10 +6,12 @@
 
 Finds of the fuzzers are added to the same folders by hand; seeds are named seed-*.
 """
+import io
 import json
 import pathlib
 import struct
 import sys
+import tarfile
 
 V5_SUPER, V6_SUPER, V6_DEVICES = 8192, 1024, 1408
 
@@ -175,6 +177,29 @@ def oci(corpus):
         corpus.put("oci", name, bytes([kind]) + text.encode())
 
 
+def archive(corpus):
+    def tar(form, pax=None):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=form) as made:
+            for name in ("oci-layout", "./index.json", "blobs/sha256/" + "0f" * 32,
+                         "blobs/sha256/" + "01" * 32, "a" * 60 + "/" + "b" * 60):
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.pax_headers = len(name), dict(pax or {})
+                made.addfile(entry, io.BytesIO(name.encode()))
+            link = tarfile.TarInfo("link")
+            link.type = tarfile.SYMTYPE
+            made.addfile(link)
+        return out.getvalue()
+
+    for name, data in (("pax", tar(tarfile.PAX_FORMAT, {"mtime": "1.5", "size": "9"})),
+                       ("gnu", tar(tarfile.GNU_FORMAT)),
+                       ("ustar", tar(tarfile.USTAR_FORMAT)[:4096])):
+        corpus.put("archive", name, b"\1" + data)
+    corpus.put("archive", "index", b'\0{"schemaVersion":2,"manifests":[{"digest":"sha256:' +
+               b"0f" * 32 + b'","size":1,"annotations":{"io.containerd.image.name":"v1"}}]}')
+    corpus.put("archive", "layout", b'\0{"imageLayoutVersion":"1.0.0"}')
+
+
 def main():
     corpus = Corpus(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
     for variant in ("v5-zstd", "v5-linked-symlink", "v5-none"):
@@ -184,6 +209,7 @@ def main():
     codec(corpus)
     toc(corpus)
     oci(corpus)
+    archive(corpus)
     http(corpus)
     images(corpus)
 
