@@ -218,6 +218,19 @@ def words():
     store.stop()
 
 
+def registry_of(kind):
+    """One that has a manifest and its bootstrap layer, and no blobs."""
+    blobs, manifest, _ = oci.make_image(kind, with_blobs=False)
+    files = {"v2/lib/app/blobs/" + digest: data for digest, data in blobs.items()}
+    files["v2/lib/app/manifests/v1"] = manifest
+    return Store(files).start()
+
+
+def refused_data(name, image):
+    run = rafs("cat", image, "/data/large")
+    report.check(name, run.returncode == 3 and run.stdout == b"", shown(run))
+
+
 def elsewhere(folder):
     """A manifest that lists the bootstrap alone, as nydusify writes it with a backend for
     blobs; a bootstrap in a file; an image whose own blobs are gone."""
@@ -228,6 +241,11 @@ def elsewhere(folder):
         files = oci.layout_files({"v1": oci.make_image(kind, with_blobs=False)})
         layout = oci.write_layout(os.path.join(folder, kind), files)
         same(f"layout and bucket {kind}", kind, f"oci:{layout}:v1", *bucket, env=KEYS)
+        registry = registry_of(kind)
+        image = f"docker://127.0.0.1:{registry.port}/lib/app:v1"
+        refused_data(f"registry without blobs {kind}", image)
+        same(f"registry and bucket {kind}", kind, image, *bucket, env=KEYS)
+        registry.stop()
         boot = os.path.join(folder, kind + ".boot")
         shutil.copy(os.path.join(oci.GOLDEN, kind, "image.boot"), boot)
         same(f"file and bucket {kind}", kind, boot, *bucket, env=KEYS)
