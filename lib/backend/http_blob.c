@@ -178,16 +178,19 @@ int rafsi_site_get(const struct http_site *site, struct http_request *request,
     return rc;
 }
 
-static char *take_redirect(const struct site *site, struct site_blob *blob)
+/* Room is HTTP_URL_MAX + 1: nobody's allocator is called under the lock. */
+static bool take_redirect(const struct site *site, struct site_blob *blob, char *out)
 {
     uint64_t now = rafsi_now_ns(&site->env);
-    char *copy = NULL;
+    bool any;
 
     pthread_mutex_lock(&blob->lock);
-    if (blob->redirect && now - blob->redirect_at_ns < redirect_life_ns)
-        copy = rafsi_strdup(&site->env, blob->redirect);
+    any = blob->redirect && now - blob->redirect_at_ns < redirect_life_ns &&
+          strlen(blob->redirect) <= HTTP_URL_MAX;
+    if (any)
+        memcpy(out, blob->redirect, strlen(blob->redirect) + 1);
     pthread_mutex_unlock(&blob->lock);
-    return copy;
+    return any;
 }
 
 /* Remember a URL (taken), or forget the one that was refused. */
@@ -212,11 +215,11 @@ static bool get_redirected(const struct site *site, struct site_blob *blob,
                            struct http_request *request, const rafs_call *call,
                            struct http_answer *answer)
 {
-    char *url = take_redirect(site, blob);
+    char url[HTTP_URL_MAX + 1];
     struct http_request direct = *request;
     bool good;
 
-    if (!url)
+    if (!take_redirect(site, blob, url))
         return false;
     direct.url = url;
     direct.once = direct.guarded = true;
@@ -227,7 +230,6 @@ static bool get_redirected(const struct site *site, struct site_blob *blob,
     }
     if (!good)
         put_redirect(site, blob, NULL, url);
-    rafsi_free(&site->env, url);
     return good;
 }
 

@@ -21,12 +21,40 @@ struct oci_registry *rafsi_registry_hold(struct oci_registry *registry)
     return registry;
 }
 
+static struct shared_text *text_new(const struct rafsi_env *env, const char *from)
+{
+    size_t room = strlen(from) + 1;
+    struct shared_text *made = rafsi_alloc(env, sizeof(*made) + room);
+
+    if (!made)
+        return NULL;
+    atomic_init(&made->users, 1);
+    memcpy(made->text, from, room);
+    return made;
+}
+
+static struct shared_text *text_hold(struct shared_text *text)
+{
+    if (text)
+        atomic_fetch_add(&text->users, 1);
+    return text;
+}
+
+/* The last one wipes it. */
+static void text_drop(const struct rafsi_env *env, struct shared_text *text)
+{
+    if (!text || atomic_fetch_sub(&text->users, 1) != 1)
+        return;
+    explicit_bzero(text->text, strlen(text->text));
+    rafsi_free(env, text);
+}
+
 static void destroy(struct oci_registry *registry)
 {
     struct rafsi_env env = registry->env;
 
-    rafsi_wipe_free(&env, registry->pass.authorization);
-    rafsi_free(&env, registry->challenge);
+    text_drop(&env, registry->line);
+    text_drop(&env, registry->challenge);
     if (registry->cond_ready)
         pthread_cond_destroy(&registry->renewed);
     if (registry->lock_ready)
@@ -173,6 +201,15 @@ static void note_failure(struct oci_registry *registry, int rc, const rafs_error
         return;
     registry->failures++;
     registry->failure = *why;
+    registry->failure.code = rc;
+}
+
+static void swap(struct shared_text **a, struct shared_text **b)
+{
+    struct shared_text *was = *a;
+
+    *a = *b;
+    *b = was;
 }
 
 /* Get a newer pass than the one of generation `seen`, unless another thread has. */
@@ -181,27 +218,28 @@ static int renew(struct oci_registry *registry, uint64_t seen, const char *chall
 {
     rafs_error local = RAFS_ERROR_INIT;
     struct pass fresh = {0};
-    char *copy = NULL;
-    char *old = NULL;
+    struct shared_text *asked, *line = NULL;
     bool ours;
     int rc = enter(registry, seen, call, &ours, err);
 
     if (rc < 0 || !ours)
         return rc;
     rafs_call_count(call, RAFS_EVENT_RENEWAL, 1);
-    copy = rafsi_strdup(&registry->env, challenge);
-    rc = copy ? rafsi_pass_make(registry, challenge, first, call, &fresh, &local)
-              : rafsi_fail_nomem(&local, 0);
+    asked = text_new(&registry->env, challenge);
+    rc = rafsi_pass_make(registry, challenge, first, call, &fresh, &local);
+    if (rc == RAFS_OK)
+        line = text_new(&registry->env, fresh.authorization);
+    rafsi_wipe_free(&registry->env, fresh.authorization);
+    fresh.authorization = NULL;
+    if (rc == RAFS_OK && (!asked || !line))
+        rc = rafsi_fail_nomem(&local, 0);
     pthread_mutex_lock(&registry->lock);
     registry->renewing = false;
     if (rc == RAFS_OK) {
-        char *text = registry->challenge;
-
-        old = registry->pass.authorization;
         fresh.generation = seen + 1;
         registry->pass = fresh;
-        registry->challenge = copy;
-        copy = text;
+        swap(&registry->line, &line);
+        swap(&registry->challenge, &asked);
     } else {
         note_failure(registry, rc, &local);
         /* It was to be replaced early: now its end is waited for. */
@@ -210,8 +248,8 @@ static int renew(struct oci_registry *registry, uint64_t seen, const char *chall
     }
     pthread_cond_broadcast(&registry->renewed);
     pthread_mutex_unlock(&registry->lock);
-    rafsi_wipe_free(&registry->env, old);
-    rafsi_free(&registry->env, copy);
+    text_drop(&registry->env, line);
+    text_drop(&registry->env, asked);
     if (rc < 0 && err)
         *err = local;
     return rc;
@@ -219,39 +257,52 @@ static int renew(struct oci_registry *registry, uint64_t seen, const char *chall
 
 /* The challenge that a refusal came with or, if it came with none, the last one. NULL:
  * there was none, or no memory. */
-static char *challenge_of(struct oci_registry *registry, const struct http_answer *answer)
+static struct shared_text *challenge_of(struct oci_registry *registry,
+                                        const struct http_answer *answer)
 {
-    char *copy = NULL;
+    struct shared_text *last;
 
     if (answer->authenticate)
-        return rafsi_strdup(&registry->env, answer->authenticate);
+        return text_new(&registry->env, answer->authenticate);
     pthread_mutex_lock(&registry->lock);
-    if (registry->challenge)
-        copy = rafsi_strdup(&registry->env, registry->challenge);
+    last = text_hold(registry->challenge);
     pthread_mutex_unlock(&registry->lock);
-    return copy;
+    return last;
 }
 
-/* A copy of the header line that lets us in; says whether it is about to end. */
-static int current(struct oci_registry *registry, char **line, uint64_t *generation,
-                   char **ending, rafs_error *err)
+/* The header line that lets us in, and the challenge to answer if it is about to end. */
+static struct shared_text *current(struct oci_registry *registry, uint64_t *generation,
+                                   struct shared_text **ending)
 {
     uint64_t now = rafsi_now_ns(&registry->env);
-    bool good = true;
+    struct shared_text *line;
+    bool ends;
 
-    *line = NULL;
-    *ending = NULL;
     pthread_mutex_lock(&registry->lock);
     *generation = registry->pass.generation;
-    if (registry->pass.authorization) {
-        *line = rafsi_strdup(&registry->env, registry->pass.authorization);
-        good = *line != NULL;
-    }
-    if (registry->pass.renew_ns && now >= registry->pass.renew_ns &&
-        !registry->renewing && registry->challenge)
-        *ending = rafsi_strdup(&registry->env, registry->challenge);
+    line = text_hold(registry->line);
+    ends =
+        registry->pass.renew_ns && now >= registry->pass.renew_ns && !registry->renewing;
+    *ending = ends ? text_hold(registry->challenge) : NULL;
     pthread_mutex_unlock(&registry->lock);
-    return good ? RAFS_OK : rafsi_fail_nomem(err, 0);
+    return line;
+}
+
+/* The same, replaced in time. If that fails, the old one may still do. */
+static struct shared_text *fresh_line(struct oci_registry *registry, uint64_t *generation,
+                                      const rafs_call *call)
+{
+    struct shared_text *ending;
+    struct shared_text *line = current(registry, generation, &ending);
+
+    if (!ending)
+        return line;
+    text_drop(&registry->env, line);
+    renew(registry, *generation, ending->text, 0, call, NULL);
+    text_drop(&registry->env, ending);
+    line = current(registry, generation, &ending);
+    text_drop(&registry->env, ending);
+    return line;
 }
 
 static int registry_ask(void *user, struct http_request *request, const rafs_call *call,
@@ -263,26 +314,15 @@ static int registry_ask(void *user, struct http_request *request, const rafs_cal
 
     for (unsigned i = 0; i < ASK_TRIES; i++) {
         uint64_t generation;
-        char *line, *ending, *challenge;
-        bool was_in;
+        struct shared_text *line = fresh_line(registry, &generation, call);
+        struct shared_text *challenge;
+        bool was_in = line != NULL;
 
-        rc = current(registry, &line, &generation, &ending, err);
-        if (rc == RAFS_OK && ending) {
-            /* If that fails, the old one may still do. */
-            rafsi_wipe_free(&registry->env, line);
-            renew(registry, generation, ending, 0, call, NULL);
-            rafsi_free(&registry->env, ending);
-            rc = current(registry, &line, &generation, &ending, err);
-            rafsi_free(&registry->env, ending);
-        }
-        if (rc < 0)
-            return rc;
         if (line)
-            request->headers[request->header_count++] = line;
+            request->headers[request->header_count++] = line->text;
         rc = rafsi_http_do(registry->http, request, call, answer, err);
         request->header_count = before;
-        was_in = line != NULL;
-        rafsi_wipe_free(&registry->env, line);
+        text_drop(&registry->env, line);
         if (rc < 0 || (answer->status != 401 && !(answer->status == 403 && was_in)) ||
             i + 1 == ASK_TRIES)
             return rc;
@@ -290,8 +330,8 @@ static int registry_ask(void *user, struct http_request *request, const rafs_cal
         if (!challenge)
             return rc;
         /* Refused though we had a pass: the credentials may have changed. */
-        rc = renew(registry, generation, challenge, was_in && i > 0, call, err);
-        rafsi_free(&registry->env, challenge);
+        rc = renew(registry, generation, challenge->text, was_in && i > 0, call, err);
+        text_drop(&registry->env, challenge);
         rafsi_http_drop(registry->http, answer);
         if (rc < 0)
             return rc;

@@ -9,6 +9,13 @@
 
 #include "oci/registry.h"
 
+/* A text that threads use at once, whatever becomes of the one that is handed out next:
+ * taking it under a lock needs no memory, so no callback of the caller. */
+struct shared_text {
+    atomic_uint users;
+    char text[];
+};
+
 /* How to get in. A whole one replaces the old one; `generation` tells them apart. */
 struct pass {
     char *authorization; /* header line; NULL: none is needed as far as known */
@@ -30,9 +37,10 @@ struct oci_registry {
     pthread_cond_t renewed;
     bool lock_ready, cond_ready;
     bool renewing;
-    struct pass pass;
-    char *challenge;   /* the last one seen, for renewals before the end */
-    uint64_t failures; /* to renew it, and how the last of them went */
+    struct pass pass;              /* its line is in `line` */
+    struct shared_text *line;      /* NULL: none is needed as far as known */
+    struct shared_text *challenge; /* the last one, for renewals before the end */
+    uint64_t failures;             /* to renew it, and how the last of them went */
     rafs_error failure;
 };
 
