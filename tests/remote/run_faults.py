@@ -231,7 +231,7 @@ def row_3():
 
     lock = threading.Lock()
     step = full(50, 1)
-    jobs = [("body", at) for at in list(range(0, 4096, step)) + [4095]]
+    jobs = [("body", at) for at in sorted({*range(0, 4096, step), 4095})]
     jobs += [("reset", at) for at in range(0, 4096, 8 * step)]
     jobs += [("head", at) for at in range(0, 90, full(4, 1))]
     with Server(cut) as server:
