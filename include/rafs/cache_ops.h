@@ -100,9 +100,9 @@ RAFS_API void rafs_cache_ops_init(rafs_cache_ops *ops);
 /**
  * Make a cache from callbacks, to be given to images in rafs_open_options.
  *
- * rafs_cache_list(), rafs_cache_gc(), rafs_cache_pin(), rafs_cache_unpin() and
- * rafs_cache_scrub() are for directories: with such a cache they return
- * RAFS_E_UNSUPPORTED.
+ * rafs_cache_list(), rafs_cache_gc(), rafs_cache_pin(), rafs_cache_unpin(),
+ * rafs_cache_path(), rafs_cache_scrub() and rafs_image_pin() are for directories: with
+ * such a cache they return RAFS_E_UNSUPPORTED.
  *
  * @param ops   lookup and store are set; copied
  * @param user  first argument of the callbacks; borrowed until release()
