@@ -76,7 +76,7 @@ static int find_file(const struct oci_layout *layout, const char *name, struct p
         if (rc < 0)
             close(out->fd);
     }
-    return rc;
+    return rafsi_fail_object(err, rc, "%s", name);
 }
 
 static int find_part(const struct oci_layout *layout, const struct archive_file *file,
