@@ -87,10 +87,10 @@ typedef struct rafs_bucket_options {
      *  the region. OSS: must be given, such as "oss-cn-hangzhou.aliyuncs.com". */
     const char *endpoint;
     const char *region; /**< S3: NULL: "us-east-1". OSS: not used */
-    /** A key that is used as long as the backend lives. NULL: none. */
+    /** The first key. NULL: `keys` is asked. */
     const rafs_bucket_key *key;
-    /** Asked for a key if `key` is NULL; copied, its user borrowed as long as the backend
-     *  lives. NULL, and no key: requests are not signed. */
+    /** Asked for a key if there is none, or it is refused; copied, its user borrowed as
+     *  long as the backend lives. NULL, and no key: requests are not signed. */
     const rafs_bucket_keys *keys;
 } rafs_bucket_options;
 
