@@ -126,8 +126,11 @@ static bool take_profile(struct command *c, struct bucket_settings *out)
     char *places = file_of("AWS_CONFIG_FILE", "/.aws/config");
     bool found = keys && read_profile(keys, profile, take_key, out);
 
-    if (places && read_profile(places, profile, take_key, out))
-        found = read_profile(places, profile, take_place, out);
+    if (places && read_profile(places, profile, take_place, out)) {
+        found = true;
+        if (!out->key.id[0])
+            read_profile(places, profile, take_key, out);
+    }
     free(keys);
     free(places);
     if (!asked || found)
