@@ -156,13 +156,14 @@ static bool is_loopback(const char *host)
 bool remote_may_ask(struct command *c, const char *url)
 {
     const char *host = url + strlen("http://");
-    const char *at = strpbrk(url, "@");
     char text[512];
 
     if (strncasecmp(url, "http://", strlen("http://")) != 0 || c->plain_http)
         return true;
-    if (at && at < host + strcspn(host, "/?#"))
-        host = strrchr(url, '@') + 1;
+    /* Behind user and password, which may have an '@' in them, too. */
+    for (const char *at = host, *end = host + strcspn(host, "/?#"); at < end; at++)
+        if (*at == '@')
+            host = at + 1;
     if (is_loopback(host))
         return true;
     remote_shown(url, text, sizeof text);

@@ -137,6 +137,9 @@ def settings(folder):
          "eu-north-7", env=dict(TOKENS, AWS_REGION="x"))
     refused("http elsewhere", 2, "--plain-http", image, "--s3-endpoint",
             "http://store.example", env=TOKENS)
+    for url in ("http://store.example/a/image.boot", "http://a@store.example/x@127.0.0.1/boot",
+                "http://127.0.0.1@store.example/boot", "http://127.0.0.1.store.example/boot"):
+        refused("http elsewhere: " + url, 2, "--plain-http", url)
     refused("no endpoint for OSS", 2, "endpoint", f"oss://data/{KINDS[0]}/image.boot")
     refused("no object", 2, "which object", "s3://data", "--s3-endpoint", where)
     refused("half a key", 2, "go together", image, "--s3-endpoint", where,
