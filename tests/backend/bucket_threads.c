@@ -21,6 +21,8 @@
 
 enum { THREADS = 8, READS = 25, BLOB_BYTES = 4096 };
 
+#define SECRET "S3CR3T-half-of-the-key"
+#define TOKEN "T0K3N-that-goes-with-it"
 #define OLD "OLDKEY"
 #define NEW "NEWKEY"
 
@@ -30,7 +32,21 @@ struct store {
     pthread_t thread;
     const char *_Atomic accepted; /* the key that lets in */
     atomic_uint refused;
+    atomic_bool echoes; /* fails, and repeats what it was told */
 };
+
+/* Busy twice, then no; with all that came in the message. */
+static void echo(struct store *store, int fd, const char *request)
+{
+    const char *status = atomic_fetch_add(&store->refused, 1) < 2 ? "503 Busy" : "403 No";
+    char answer[17000];
+    int len = snprintf(answer, sizeof(answer),
+                       "HTTP/1.1 %s\r\nConnection: close\r\n\r\n"
+                       "<Error><Message>%s</Message><Code>" TOKEN "</Code></Error>",
+                       status, strstr(request, TOKEN));
+
+    NEED(write(fd, answer, (size_t)len) > 0);
+}
 
 /* One request for each connection: simple, and libcurl asks anew. */
 static void serve_one(struct store *store, int fd)
@@ -51,6 +67,10 @@ static void serve_one(struct store *store, int fd)
         used += (size_t)n;
         request[used] = '\0';
     } while (!strstr(request, "\r\n\r\n"));
+    if (store->echoes) {
+        echo(store, fd, request);
+        return;
+    }
     snprintf(wanted, sizeof(wanted), "Credential=%s/", store->accepted);
     range = strstr(request, "Range: bytes=");
     if (!strstr(request, wanted) || !range ||
@@ -119,8 +139,8 @@ static int give_key(void *user, const char *bucket, uint32_t attempt,
     NEED(strcmp(bucket, "data") == 0 && out->id[0] == '\0');
     atomic_fetch_add(attempt == 0 ? &asked->first : &asked->again, 1);
     strcpy(out->id, attempt == 0 ? OLD : NEW);
-    strcpy(out->secret, "no secret");
-    strcpy(out->session_token, "token");
+    strcpy(out->secret, SECRET);
+    strcpy(out->session_token, TOKEN);
     return RAFS_OK;
 }
 
@@ -232,6 +252,47 @@ START_TEST(keys_that_stay_refused_end_in_an_error)
 }
 END_TEST
 
+static char logged[65536];
+
+static void keep_log(void *user, uint32_t level, const char *text)
+{
+    (void)user;
+    (void)level;
+    strncat(logged, text, sizeof(logged) - strlen(logged) - 1);
+}
+
+START_TEST(no_secret_is_in_logs_and_errors_though_the_store_repeats_it)
+{
+    rafs_http_options options = RAFS_HTTP_OPTIONS_INIT;
+    struct store store = {0};
+    struct asked asked = {0};
+    rafs_env env = RAFS_ENV_INIT;
+    rafs_error err = RAFS_ERROR_INIT;
+    rafs_backend *backend = NULL;
+    rafs_http *http = NULL;
+
+    store_start(&store);
+    store.echoes = true;
+    env.log = keep_log;
+    env.log_level = RAFS_LOG_DEBUG;
+    options.env = &env;
+    ck_assert_int_eq(rafs_http_new(&options, &http, NULL), RAFS_OK);
+    ck_assert_int_eq(make_backend(http, &store, &asked, &backend, NULL), RAFS_OK);
+    ck_assert_int_eq(read_some(backend, 0, &err), RAFS_E_BACKEND);
+    ck_assert_uint_eq(store.refused, 3);
+    ck_assert_msg(strstr(err.text, "403"), "%s", err.text);
+    ck_assert_ptr_nonnull(strstr(logged, "503"));
+    strcat(logged, err.text);
+    strcat(logged, err.object);
+    ck_assert_msg(!strstr(logged, "S3CR3T") && !strstr(logged, "T0K3N") &&
+                      !strstr(logged, "Signature"),
+                  "%s", logged);
+    rafs_backend_free(backend);
+    rafs_http_free(http);
+    store_stop(&store);
+}
+END_TEST
+
 START_TEST(a_lack_of_memory_on_the_way_is_reported_and_leaves_nothing)
 {
     rafs_http_options options = RAFS_HTTP_OPTIONS_INIT;
@@ -278,6 +339,7 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, keys_that_are_over_are_asked_for_again_by_whoever_reads);
     tcase_add_test(tcase, keys_that_stay_refused_end_in_an_error);
+    tcase_add_test(tcase, no_secret_is_in_logs_and_errors_though_the_store_repeats_it);
     tcase_add_test(tcase, a_lack_of_memory_on_the_way_is_reported_and_leaves_nothing);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
