@@ -181,10 +181,12 @@ void throng_open(struct throng *throng, const struct throng_plan *plan,
     ops.flags = plan->flags;
     ops.open = source_open;
     ops.read = source_read;
-    NEED(rafs_backend_new(&ops, out, NULL, &out->backend, NULL) == RAFS_OK);
+    NEED(rafs_backend_new(&ops, out, plan->env, &out->backend, NULL) == RAFS_OK);
     if (plan->merge_bytes != 1)
         limits.chunk_cache_bytes = 0; /* windows need room */
     cache_options.quota_bytes = plan->quota_bytes;
+    cache_options.env = plan->env;
+    options.env = plan->env;
     NEED(rafs_cache_open(plan->cache_dir, &cache_options, &out->cache, &err) == RAFS_OK);
     options.backends = &out->backend;
     options.backend_count = 1;
