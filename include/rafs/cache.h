@@ -45,7 +45,8 @@ RAFS_API void rafs_cache_options_init(rafs_cache_options *options);
  *
  * The directory is made with mode 0700; one that others own or can write to is refused,
  * and so is one that holds other things, or a symbolic link. A cache of another version
- * of the library, or a damaged one, is emptied first, unless somebody uses it.
+ * of the library, or a damaged one, is emptied first, unless somebody uses it. Files in
+ * it that are links, belong to others or can be written to by them are not used.
  *
  * @param path     the directory; the one above it must be there
  * @param options  NULL: the defaults
@@ -61,7 +62,9 @@ RAFS_API void rafs_cache_options_init(rafs_cache_options *options);
  *         RAFS_E_NOMEM        no memory
  *
  * On failure *out is unchanged. Blocks on storage. Any thread. Not to be used in a child
- * after fork(). Source: none. Since: 1.0.
+ * after fork(): such a child also keeps the locks of its parent until it ends or calls
+ * exec(), so that if the parent is killed while it fetches a chunk, others wait for that
+ * chunk as long as the child lives, or until their deadline. Source: none. Since: 1.0.
  */
 RAFS_API int rafs_cache_open(const char *path, const rafs_cache_options *options,
                              rafs_cache **out, rafs_error *err);

@@ -83,9 +83,12 @@ int rafsi_disk_file(int dir, const char *name, int flags)
 
     if (fd < 0)
         return -1;
-    os_errno = fstat(fd, &st) != 0                              ? errno
-               : !S_ISREG(st.st_mode) || st.st_uid != geteuid() ? EPERM
-                                                                : 0;
+    if (fstat(fd, &st) != 0)
+        os_errno = errno;
+    else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
+        os_errno = EPERM;
+    else
+        os_errno = 0;
     if (os_errno == 0)
         return fd;
     close(fd);

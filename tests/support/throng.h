@@ -41,7 +41,7 @@ struct throng {
 
 struct throng_plan {
     const char *cache_dir;
-    const rafs_env *env; /* NULL: the default one */
+    const rafs_env *env;  /* NULL: the default one */
     int slot;             /* 1 to THRONG_SLOTS - 1 */
     uint32_t flags;       /* RAFS_BACKEND_ */
     uint64_t merge_bytes; /* as in rafs_limits */
