@@ -176,7 +176,7 @@ static void apply_ready(struct disk_index *index, const struct disk_record *reco
     *node = (struct disk_node){.offset = record->offset,
                                .size = record->size,
                                .at = at,
-                               .boot = short_boot(record->boot),
+                               .since = short_boot(record->boot),
                                .algorithm = record->algorithm,
                                .ready = memcmp(record->boot, boot, DISK_BOOT_BYTES) == 0};
     memcpy(node->digest, record->digest, sizeof(node->digest));
@@ -191,12 +191,12 @@ static void apply_sync(struct disk_index *index, const struct disk_record *recor
 
     for (struct disk_node *node = index->pending; node; node = after) {
         after = node->after;
-        if (node->boot != boot || node->at >= record->offset)
+        if (node->since != boot || node->at >= record->offset)
             continue;
         unpend(index, node);
         count_ready(index, node, -1);
         node->durable = node->ready = true;
-        node->sync = at;
+        node->since = at;
         count_ready(index, node, 1);
     }
 }
@@ -227,7 +227,7 @@ static void apply_reset(struct disk_index *index, const struct disk_record *reco
     }
     for (node = rafsi_disk_index_from(index, 0); node; node = after) {
         after = rafsi_disk_index_from(index, end_of(node));
-        if (node->at < record->offset && (!pending || node->sync >= record->offset))
+        if (node->at < record->offset && (!pending || node->since >= record->offset))
             take_out(index, node, spare);
     }
 }
@@ -256,11 +256,25 @@ void rafsi_disk_index_apply(struct disk_index *index, const struct disk_record *
     }
 }
 
+/* Turn the tree into a list from its left end on: no walk goes back up. */
 struct disk_node *rafsi_disk_index_clear(struct disk_index *index)
 {
-    struct disk_node *all = NULL;
+    struct disk_node *all = NULL, *node = index->root;
 
-    while (index->root)
-        take_out(index, index->root, &all);
+    while (node) {
+        struct disk_node *next = node->left;
+
+        if (next) {
+            node->left = next->right;
+            next->right = node;
+        } else {
+            next = node->right;
+            node->after = all;
+            all = node;
+        }
+        node = next;
+    }
+    index->root = index->pending = NULL;
+    index->count = index->bytes = 0;
     return all;
 }

@@ -15,8 +15,7 @@ struct disk_node {
     uint32_t size;
     uint32_t weight; /* decides who is above whom */
     uint64_t at;     /* its record in the journal */
-    uint64_t boot;   /* in which it was written */
-    uint64_t sync;   /* the record that made it durable */
+    uint64_t since;  /* pending: the boot it was written in; durable: the SYNC record */
     uint8_t algorithm;
     bool ready;   /* may be served */
     bool durable; /* will be after a power cut */
