@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""One cache directory, many rafs commands at once, one registry that counts: each chunk
+travels once, and a command that is killed takes nobody along.
+
+What processes do to each other inside the library is tests/cache/processes.c; this is the
+same from outside, by HTTP. Usage: run_cache.py --rafs PATH
+"""
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+sys.path.insert(0, os.path.join(ROOT, "tests", "remote"))
+import run_pull as pull  # noqa: E402
+from report import Report  # noqa: E402
+
+report = Report()
+RAFS = None
+FULL = bool(os.environ.get("RAFS_TEST_FULL"))
+
+
+def start(cache, image, kind="tar"):
+    return subprocess.Popen([RAFS, kind, "--cache-dir", cache, "--timeout", "60", image],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env=dict(pull.ENV))
+
+
+def ranges(fault):
+    """Bytes of data that were asked for, each as often as it was."""
+    out = []
+    for path, wanted, _ in fault.log:
+        if wanted and any(d in path for d in fault.data):
+            first, last = wanted[6:].split("-")
+            out.append((int(first), int(last)))
+    return out
+
+
+def again(asked):
+    """How many bytes were asked for more than once, for one that was asked for at all."""
+    total = sum(last - first + 1 for first, last in asked)
+    union = len(set().union(*(range(first, last + 1) for first, last in asked)))
+    return total / union - 1
+
+
+def together(folder, count):
+    fault = pull.Fault("v6-chunk4k")
+    server = pull.Server(fault)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    image = f"docker://127.0.0.1:{server.server_port}/lib/app@{pull.sha(fault.manifest)}"
+    want = pull.local("v6-chunk4k", "tar").stdout
+    cache = os.path.join(folder, f"together{count}")
+    children = [start(cache, image) for _ in range(count)]
+    # One thread for each, since a full pipe stops whoever writes to it.
+    outs = [None] * count
+    threads = [threading.Thread(target=lambda i=i: outs.__setitem__(
+        i, children[i].communicate(timeout=90))) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    good = all(c.returncode == 0 and o[0] == want for c, o in zip(children, outs))
+    report.check(f"{count} commands at once: right bytes", good,
+                 [(c.returncode, o and o[1][-200:]) for c, o in zip(children, outs)])
+    asked = ranges(fault)
+    # What lies between two chunks that are wanted may travel with them.
+    report.check(f"{count} commands at once: nothing travels twice",
+                 asked and again(asked) < 0.1, sorted(asked))
+    server.shutdown()
+    server.server_close()
+
+
+def killed(folder, rounds):
+    """Kill one of three after some of its requests; the two others do not notice."""
+    fault = pull.Fault("v6-chunk4k")
+    server = pull.Server(fault)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    image = f"docker://127.0.0.1:{server.server_port}/lib/app@{pull.sha(fault.manifest)}"
+    want = pull.local("v6-chunk4k", "tar").stdout
+    chance = random.Random(4)
+    bad = []
+    for number in range(rounds):
+        cache = os.path.join(folder, f"killed{number}")
+        seen = threading.Event()
+        left = [chance.randrange(1, 4)]
+
+        def behave(handler, body, first, last):
+            left[0] -= 1
+            if left[0] <= 0:
+                seen.set()
+            return False
+        fault.behave = behave
+        children = [start(cache, image) for _ in range(3)]
+        seen.wait(30)
+        children[0].kill()
+        outs = [c.communicate(timeout=90) for c in children]
+        for child, out in list(zip(children, outs))[1:]:
+            if child.returncode != 0 or out[0] != want:
+                bad.append((number, child.returncode, out[1][-200:]))
+        fault.behave = None
+        after = pull.rafs("tar", "--cache-dir", cache, image)
+        if after.returncode != 0 or after.stdout != want:
+            bad.append((number, "afterwards", pull.shown(after)))
+    report.check(f"{rounds} commands were killed, and nobody noticed", not bad, bad)
+    server.shutdown()
+    server.server_close()
+
+
+def main():
+    global RAFS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rafs", required=True)
+    RAFS = pull.RAFS = os.path.abspath(parser.parse_args().rafs)
+    with tempfile.TemporaryDirectory() as folder:
+        pull.ENV["HOME"] = folder
+        together(folder, 2)
+        together(folder, 8)
+        killed(folder, 300 if FULL else 3)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
