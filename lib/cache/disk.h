@@ -35,9 +35,9 @@ void rafsi_disk_close(struct rafsi_disk_blob *blob); /* NULL is fine */
 
 /* Is it ready, as far as is known? */
 bool rafsi_disk_has(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk);
-/* Or is it in another blob? */
-bool rafsi_disk_has_anywhere(struct rafsi_disk_blob *blob,
-                             const struct rafsi_disk_chunk *chunk);
+/* Is it in another blob, from which rafsi_disk_get() will take it? */
+bool rafsi_disk_elsewhere(struct rafsi_disk_blob *blob,
+                          const struct rafsi_disk_chunk *chunk);
 /* Where a chunk was found. */
 enum rafsi_disk_from { RAFSI_DISK_NOT, RAFSI_DISK_OWN, RAFSI_DISK_OTHER };
 /* Fill room with chunk->size bytes that claim to be the chunk: of this blob, or of any

@@ -137,11 +137,10 @@ enum rafsi_disk_from rafsi_disk_get(struct rafsi_disk_blob *blob,
                                                                     : RAFSI_DISK_NOT;
 }
 
-bool rafsi_disk_has_anywhere(struct rafsi_disk_blob *blob,
-                             const struct rafsi_disk_chunk *chunk)
+bool rafsi_disk_elsewhere(struct rafsi_disk_blob *blob,
+                          const struct rafsi_disk_chunk *chunk)
 {
-    return rafsi_disk_has(blob, chunk) ||
-           (usable(chunk) && rafsi_disk_share_has(blob, chunk));
+    return usable(chunk) && rafsi_disk_share_has(blob, chunk);
 }
 
 /* Does another chunk lie there? */

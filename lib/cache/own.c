@@ -210,6 +210,15 @@ static bool own_has(struct rafsi_store_blob *asked, const struct rafsi_disk_chun
            own->ops.has(own->user, blob->lease, &given) > 0;
 }
 
+/* Where else it has a chunk is its own affair: lookup() may give it from there. */
+static bool own_elsewhere(struct rafsi_store_blob *asked,
+                          const struct rafsi_disk_chunk *chunk)
+{
+    (void)asked;
+    (void)chunk;
+    return false;
+}
+
 static enum rafsi_disk_from own_get(struct rafsi_store_blob *asked,
                                     struct rafsi_disk_chunk *chunk, void *room,
                                     const rafs_call *call)
@@ -384,6 +393,6 @@ static void own_doc_put(rafs_cache *cache, const char *kind,
 }
 
 const struct rafsi_store rafsi_own_store = {
-    own_open,  own_close,   own_has, own_get,     own_bad,     own_put,
-    own_begin, own_attempt, own_end, own_doc_get, own_doc_put,
+    own_open, own_close, own_has,     own_elsewhere, own_get,     own_bad,
+    own_put,  own_begin, own_attempt, own_end,       own_doc_get, own_doc_put,
 };

@@ -30,7 +30,13 @@ static void disk_close(struct rafsi_store_blob *blob)
 
 static bool disk_has(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk)
 {
-    return rafsi_disk_has_anywhere(disk_blob(blob), chunk);
+    return rafsi_disk_has(disk_blob(blob), chunk);
+}
+
+static bool disk_elsewhere(struct rafsi_store_blob *blob,
+                           const struct rafsi_disk_chunk *chunk)
+{
+    return rafsi_disk_elsewhere(disk_blob(blob), chunk);
 }
 
 static enum rafsi_disk_from disk_get(struct rafsi_store_blob *blob,
@@ -100,8 +106,8 @@ static void disk_doc_put(rafs_cache *cache, const char *kind,
 }
 
 static const struct rafsi_store disk_store = {
-    disk_open,  disk_close,   disk_has, disk_get,     disk_bad,     disk_put,
-    disk_begin, disk_attempt, disk_end, disk_doc_get, disk_doc_put,
+    disk_open, disk_close, disk_has,     disk_elsewhere, disk_get,     disk_bad,
+    disk_put,  disk_begin, disk_attempt, disk_end,       disk_doc_get, disk_doc_put,
 };
 
 const struct rafsi_store *rafsi_store_of(const rafs_cache *cache)

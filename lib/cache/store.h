@@ -22,6 +22,8 @@ struct rafsi_store {
                 struct rafsi_store_blob **out, rafs_error *err);
     void (*close)(struct rafsi_store_blob *blob); /* NULL is fine */
     bool (*has)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk);
+    bool (*elsewhere)(struct rafsi_store_blob *blob,
+                      const struct rafsi_disk_chunk *chunk);
     enum rafsi_disk_from (*get)(struct rafsi_store_blob *blob,
                                 struct rafsi_disk_chunk *chunk, void *room,
                                 const rafs_call *call);

@@ -51,6 +51,14 @@ bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
     return blob && reader->store->has(blob, &place);
 }
 
+bool rafsi_kept_elsewhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
+{
+    struct rafsi_store_blob *blob = opened(reader, chunk->record.blob);
+    struct rafsi_disk_chunk place = place_of(chunk);
+
+    return blob && reader->store->elsewhere(blob, &place);
+}
+
 bool rafsi_kept_claim(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       const rafs_call *call, struct rafsi_store_flight **flight)
 {

@@ -87,6 +87,9 @@ int rafsi_reader_crew(struct rafsi_reader *reader, struct rafsi_crew **out,
 int rafsi_kept_new(struct rafsi_reader *reader, rafs_cache *cache, rafs_error *err);
 void rafsi_kept_free(struct rafsi_reader *reader);
 bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
+/* Is it in another blob? It need not be fetched then, but copied, as _begin and _try do.
+ */
+bool rafsi_kept_elsewhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
 /* Get it, or the right to fetch it as the only one of all processes: *out, or *flight, or
  * neither where it cannot be kept. */
 int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,

@@ -101,7 +101,8 @@ static struct rafsi_flight *board(struct rafsi_reader *reader,
     struct rafsi_cache_key key = rafsi_chunk_key(chunk);
     struct rafsi_flight *flight;
 
-    if (rafsi_cache_has(reader->cache, &key) || rafsi_kept_has(reader, chunk))
+    if (rafsi_cache_has(reader->cache, &key) || rafsi_kept_has(reader, chunk) ||
+        rafsi_kept_elsewhere(reader, chunk))
         return NULL;
     flight = rafsi_flight_try(reader->flights, &key);
     *kept = NULL;
