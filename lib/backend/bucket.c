@@ -276,6 +276,7 @@ int rafsi_bucket_backend(rafs_http *http, const rafs_bucket_options *options,
     bucket->kind = kind;
     rc = fill(bucket, options, err);
     site.user = bucket;
+    site.name = bucket->host;
     if (rc == RAFS_OK)
         rc = rafsi_backend_new_site(&site, out, err);
     if (rc < 0)

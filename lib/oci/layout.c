@@ -305,7 +305,8 @@ int rafsi_layout_backend(struct oci_layout *layout, rafs_backend **out, rafs_err
                             .size = blob_size,
                             .read = blob_read,
                             .close = blob_close,
-                            .release = blobs_release};
+                            .release = blobs_release,
+                            .name = "layout"};
 
     return rafs_backend_new(&ops, layout, &layout->env.set, out, err);
 }

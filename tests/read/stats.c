@@ -18,6 +18,7 @@ static struct script scripts[2];
 static rafs_backend *backends[2];
 static rafs_image *image;
 static uint64_t cache_bytes; /* 0: as many as usual */
+static rafs_cache *cache;    /* NULL: none */
 
 static void load(const char *variant)
 {
@@ -61,6 +62,7 @@ static void open_over(size_t sources, uint64_t merge_bytes)
     options.backend_count = sources;
     options.limits = &limits;
     options.name = golden.boot_name;
+    options.cache = cache;
     NEED(rafs_image_open_memory(golden.boot.at, golden.boot.len, &options, &image, NULL,
                                 NULL) == RAFS_OK);
 }
@@ -447,6 +449,92 @@ static void expect_histogram(uint32_t id, const uint64_t *took, size_t count)
     ck_assert_uint_eq(samples[RAFS_HISTOGRAM_BUCKETS + 1].value, sum);
 }
 
+/* A cache of a single chunk, which may refuse it or give it back altered. */
+static struct single {
+    uint8_t bytes[4096];
+    size_t len;
+    bool full, lies;
+} single;
+
+static int find_single(void *user, void *lease, const rafs_cache_chunk *chunk, void *buf,
+                       size_t *nread, const rafs_call *call, rafs_error *err)
+{
+    (void)user;
+    (void)lease;
+    (void)call;
+    (void)err;
+    if (single.len != chunk->size)
+        return RAFS_E_NOENT;
+    memcpy(buf, single.bytes, single.len);
+    ((uint8_t *)buf)[0] ^= single.lies;
+    *nread = single.len;
+    return RAFS_OK;
+}
+
+static int store_single(void *user, void *lease, const rafs_cache_chunk *chunk,
+                        const void *data, const rafs_call *call, rafs_error *err)
+{
+    (void)user;
+    (void)lease;
+    (void)call;
+    if (single.full)
+        return rafs_error_set(err, RAFS_E_LIMIT, 0, NULL, "full");
+    NEED(chunk->size <= sizeof(single.bytes));
+    memcpy(single.bytes, data, chunk->size);
+    single.len = chunk->size;
+    return RAFS_OK;
+}
+
+START_TEST(what_a_cache_does_is_counted)
+{
+    static struct table before;
+    struct change full[] = {
+        {RAFS_METRIC_READS, NULL, NULL, 1},
+        {RAFS_METRIC_READ_BYTES, NULL, NULL, 1},
+        {RAFS_METRIC_CHUNKS, "fetched", "demand", 1},
+        {RAFS_METRIC_REQUESTS, FIRST, "demand", 1},
+        {RAFS_METRIC_FETCHED_BYTES, FIRST, "demand", 0},
+        {RAFS_METRIC_CACHE_WRITE_ERRORS, NULL, NULL, 1},
+    };
+    struct change lies[6];
+    const struct change found[] = {
+        {RAFS_METRIC_READS, NULL, NULL, 1},
+        {RAFS_METRIC_READ_BYTES, NULL, NULL, 1},
+        {RAFS_METRIC_CHUNKS, "disk", "demand", 1},
+    };
+    rafs_cache_ops ops = RAFS_CACHE_OPS_INIT;
+
+    ops.lookup = find_single;
+    ops.store = store_single;
+    memset(&single, 0, sizeof(single));
+    NEED(rafs_cache_new(&ops, NULL, NULL, &cache, NULL) == RAFS_OK);
+    cache_bytes = 1;
+    begin(1);
+    full[4].by = stored_at(0);
+    memcpy(lies, full, sizeof(lies));
+    /* It is asked once more when its time to fetch has come. */
+    lies[5] = (struct change){RAFS_METRIC_CACHE_REFUSED, NULL, NULL, 2};
+    take_table(&before);
+    single.full = true;
+    ck_assert_int_eq(read_some(0, 1, NULL), RAFS_OK);
+    expect_changes(&before, CHANGES(full));
+    single.full = false;
+    ck_assert_int_eq(read_some(0, 1, NULL), RAFS_OK);
+    take_table(&before);
+    ck_assert_int_eq(read_some(0, 1, NULL), RAFS_OK);
+    expect_changes(&before, CHANGES(found));
+    take_table(&before);
+    single.lies = true;
+    ck_assert_int_eq(read_some(0, 1, NULL), RAFS_OK);
+    expect_changes(&before, CHANGES(lies));
+    rafs_image_close(image);
+    image = NULL;
+    rafs_cache_close(cache);
+    cache = NULL;
+    end();
+}
+END_TEST
+
 START_TEST(waits_are_measured)
 {
     static const uint64_t took[] = {0,       99999,    100000,    100001,
@@ -644,6 +732,7 @@ int main(void)
     tcase_add_test(tcase, a_blob_that_no_source_has_is_no_fault_of_one);
     tcase_add_test(tcase, another_source_makes_up_for_one);
     tcase_add_test(tcase, a_backend_counts_for_its_image);
+    tcase_add_test(tcase, what_a_cache_does_is_counted);
     tcase_add_test(tcase, waits_are_measured);
     tcase_add_test(tcase, the_last_failures_are_kept);
     tcase_add_test(tcase, without_memory_failures_are_only_counted);
