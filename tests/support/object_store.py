@@ -73,6 +73,7 @@ def error(code, message="", **more):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are sent apart
 
     def log_message(self, *args):
         pass
