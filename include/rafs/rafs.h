@@ -21,6 +21,7 @@
 #include "inode.h"
 #include "layout.h"
 #include "limits.h"
+#include "prefetch.h"
 #include "queue.h"
 #include "read.h"
 #include "registry.h"

@@ -170,21 +170,19 @@ int rafsi_crew_post(struct rafsi_crew *crew, struct rafsi_task *task, unsigned s
     int rc;
 
     pthread_mutex_lock(&crew->lock);
+    if (!task->enlisted)
+        append_task(crew, task);
+    task->wanted += steps;
     for (unsigned i = 0; i < CREW_PRIORITIES; i++)
         for (const struct rafsi_task *other = crew->tasks[i]; other; other = other->next)
-            if (other != task)
-                wanted += (unsigned)rafsi_min(other->wanted, other->width);
-    wanted += (unsigned)rafsi_min((uint64_t)task->wanted + steps, task->width);
+            wanted += (unsigned)rafsi_min(other->wanted, other->width - other->running);
     rc = staff(crew, wanted);
-    if (rc == RAFS_OK) {
-        if (!task->enlisted)
-            append_task(crew, task);
-        task->wanted += steps;
-        if (steps == 1 && crew->held == 0)
-            pthread_cond_signal(&crew->posted);
-        else
-            pthread_cond_broadcast(&crew->posted);
-    }
+    if (rc < 0)
+        task->wanted -= steps;
+    else if (steps == 1 && crew->held == 0)
+        pthread_cond_signal(&crew->posted);
+    else
+        pthread_cond_broadcast(&crew->posted);
     pthread_mutex_unlock(&crew->lock);
     return rc;
 }

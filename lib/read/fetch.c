@@ -290,7 +290,7 @@ static int begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                  struct rafsi_store_flight **kept, struct verified **good,
                  rafs_error *err)
 {
-    if (wish->cause == RAFS_CAUSE_DEMAND)
+    if (wish->cause != RAFS_CAUSE_AHEAD)
         return rafsi_kept_begin(reader, chunk, wish->cause, call, kept, good, err);
     if (rafsi_kept_try(reader, chunk, wish->cause, call, kept, good))
         return RAFS_OK;

@@ -43,6 +43,11 @@ static struct rafsi_store_blob *opened(const struct rafsi_reader *reader, uint32
                          : NULL;
 }
 
+bool rafsi_kept_open(struct rafsi_reader *reader, uint32_t blob, const rafs_call *call)
+{
+    return blob_of(reader, blob, call) != NULL;
+}
+
 bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
 {
     struct rafsi_store_blob *blob = opened(reader, chunk->record.blob);

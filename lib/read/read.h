@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "rafs/cache.h"
 #include "rafs/check.h"
+#include "rafs/prefetch.h"
 #include "rafs/read.h"
 #include "rafs/stats.h"
 #include "tree/tree.h"
@@ -50,6 +51,13 @@ int rafsi_reader_check(struct rafsi_reader *reader, const rafs_check_options *op
 /* metrics.c: counters by family; see rafs/stats.h. id is one of them. */
 uint32_t rafsi_metric_count(void);
 bool rafsi_metric_get(uint32_t id, rafs_metric *out); /* false: there is none */
+/* As rafs_prefetch_start() and rafs_image_get_missing(). */
+int rafsi_prefetch_start(struct rafsi_reader *reader,
+                         const rafs_prefetch_options *options, rafs_prefetch **out,
+                         const rafs_call *call, rafs_error *err);
+int rafsi_reader_missing(struct rafsi_reader *reader, rafs_missing *out, size_t room,
+                         const rafs_call *call, rafs_error *err);
+
 void rafsi_reader_stats(const struct rafsi_reader *reader, rafs_stats *out);
 size_t rafsi_reader_samples(const struct rafsi_reader *reader, uint32_t id, size_t first,
                             rafs_sample *samples, size_t capacity);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "read/ahead.h"
+#include "read/prefetch.h"
 
 static int make_parts(struct rafsi_reader *reader, rafs_error *err)
 {
@@ -89,6 +90,7 @@ void rafsi_reader_free(struct rafsi_reader *reader)
         return;
     rafsi_crew_free(atomic_load(&reader->crew)); /* first: it uses all the rest */
     rafsi_race_free(reader);
+    rafsi_prefetch_orphan_all(reader);
     rafsi_ahead_free(reader);
     while (reader->workers) {
         struct worker *worker = reader->workers;

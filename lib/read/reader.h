@@ -68,6 +68,7 @@ struct rafsi_reader {
     rafs_cache *shelf;                        /* borrowed; of the store */
     _Atomic(struct rafsi_store_blob *) *kept; /* as many as blobs; NULL without store */
     _Atomic(struct rafsi_crew *) crew;        /* NULL until somebody needs it */
+    struct rafs_prefetch *prefetches;         /* under worker_lock */
     struct ahead *ahead;                      /* NULL: nothing is read ahead */
     _Atomic(struct blob_state *) *blobs;      /* as many as the image has */
     pthread_mutex_t worker_lock;
@@ -109,6 +110,9 @@ void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
                     const rafs_call *call);
 void rafsi_kept_end(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                     struct rafsi_store_flight *flight); /* NULL is fine */
+
+/* The blob in the cache, for rafsi_kept_has(); false: there is no cache, or not now. */
+bool rafsi_kept_open(struct rafsi_reader *reader, uint32_t blob, const rafs_call *call);
 
 /* worker.c */
 int rafsi_worker_take(struct rafsi_reader *reader, struct worker **out, rafs_error *err);
@@ -181,6 +185,11 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
                         struct verified **out, struct window **rest);
 void rafsi_window_finish(struct rafsi_reader *reader, struct window *window,
                          const rafs_call *call);
+
+/* One chunk out of stored bytes that came. */
+int rafsi_piece_open(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                     const uint8_t *from, struct worker *worker, struct verified **out,
+                     rafs_error *err);
 
 /* fetch.c: a chunk that is not a hole, from cache or source, with a reference. */
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,

@@ -189,13 +189,11 @@ static void extend_extra(struct rafsi_reader *reader, struct window *window,
     }
 }
 
-/* One chunk out of the bytes that came. */
-static int open_piece(struct rafsi_reader *reader, const struct window *window,
-                      const struct rafsi_chunk *chunk, struct worker *worker,
-                      struct verified **out, rafs_error *err)
+int rafsi_piece_open(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                     const uint8_t *from, struct worker *worker, struct verified **out,
+                     rafs_error *err)
 {
     const struct chunk_record *record = &chunk->record;
-    const uint8_t *from = window->bytes->at + (record->compressed_offset - window->begin);
     struct rafsi_buffer *raw = NULL;
     int rc = rafsi_pool_take(reader->pool, record->uncompressed_size, &raw, err);
 
@@ -216,6 +214,16 @@ static int open_piece(struct rafsi_reader *reader, const struct window *window,
     if (rc < 0)
         rafsi_buffer_free(raw);
     return rc;
+}
+
+static int open_piece(struct rafsi_reader *reader, const struct window *window,
+                      const struct rafsi_chunk *chunk, struct worker *worker,
+                      struct verified **out, rafs_error *err)
+{
+    return rafsi_piece_open(reader, chunk,
+                            window->bytes->at +
+                                (chunk->record.compressed_offset - window->begin),
+                            worker, out, err);
 }
 
 /* Give up the flights from one on: whoever waits fetches for himself. */

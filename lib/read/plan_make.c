@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From what a caller wants to have prefetched to a plan. */
+#include "read/plan.h"
+
+static int plan_table(struct plan *plan, const rafs_call *call, rafs_error *err)
+{
+    const struct rafsi_tree *tree = plan->reader->tree;
+    uint32_t first = 0;
+    size_t count = 1;
+    int rc = RAFS_OK;
+
+    while (rc == RAFS_OK && count > 0) {
+        uint64_t inos[64];
+
+        rc = rafsi_tree_prefetch(tree, first, inos, 64, &count, err);
+        for (size_t i = 0; rc == RAFS_OK && i < count; i++) {
+            rc = rafsi_plan_inode(plan, inos[i], call, err);
+            if (rc == RAFS_E_BADARG) {
+                /* A list that names what is not there is no reason to read nothing. */
+                rafsi_log(&plan->reader->env, RAFS_LOG_WARNING,
+                          "entry %zu of the prefetch table is no inode", first + i);
+                rc = RAFS_OK;
+            }
+        }
+        first += (uint32_t)count;
+    }
+    return rc;
+}
+
+static int plan_range(struct plan *plan, const rafs_prefetch_range *range,
+                      const rafs_call *call, rafs_error *err)
+{
+    struct rafsi_node file;
+    uint64_t until;
+    int rc;
+
+    if (range->offset == 0 && range->length == 0)
+        return rafsi_plan_inode(plan, range->ino, call, err);
+    if (range->length == 0 || !rafsi_add(range->offset, range->length, &until))
+        until = UINT64_MAX;
+    rc = rafsi_tree_file(plan->reader->tree, range->ino, &file, err);
+    return rc < 0 ? rc : rafsi_plan_file(plan, &file, range->offset, until, call, err);
+}
+
+static int plan_list(struct plan *plan, const rafs_prefetch_options *options,
+                     const rafs_call *call, rafs_error *err)
+{
+    int rc = RAFS_OK;
+
+    for (size_t i = 0; rc == RAFS_OK && i < options->path_count; i++) {
+        uint64_t ino;
+
+        rc = rafsi_tree_resolve(plan->reader->tree, options->paths[i], 0, &ino, err);
+        if (rc == RAFS_OK)
+            rc = rafsi_plan_inode(plan, ino, call, err);
+        rafsi_fail_object(err, rc, "%s", options->paths[i]);
+    }
+    for (size_t i = 0; rc == RAFS_OK && i < options->range_count; i++)
+        rc = plan_range(plan, &options->ranges[i], call, err);
+    return rc;
+}
+
+int rafsi_plan_make(struct plan *plan, const rafs_prefetch_options *options,
+                    const rafs_call *call, rafs_error *err)
+{
+    int rc;
+
+    switch (options->what) {
+    case RAFS_PREFETCH_TABLE:
+        rc = plan_table(plan, call, err);
+        break;
+    case RAFS_PREFETCH_LIST:
+        rc = plan_list(plan, options, call, err);
+        break;
+    default:
+        rc = rafsi_plan_path(plan, "/", call, err);
+    }
+    if (rc == RAFS_OK)
+        rafsi_plan_sort(plan, 0);
+    return rc;
+}
+
+int rafsi_plan_check(const rafs_prefetch_options *options, rafs_error *err)
+{
+    const char *object = "rafs_prefetch_options";
+
+    if (options->flags != 0 || options->what > RAFS_PREFETCH_LIST)
+        return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, object,
+                          "flags 0x%x, what %u are not known", options->flags,
+                          options->what);
+    if (options->threads > CREW_WIDTH_MAX)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, object,
+                          "more than %d threads", CREW_WIDTH_MAX);
+    if ((options->path_count > 0 && !options->paths) ||
+        (options->range_count > 0 && !options->ranges))
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, object,
+                          "a count without its list");
+    for (size_t i = 0; i < options->path_count; i++)
+        if (!options->paths[i])
+            return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, object,
+                              "one of paths is NULL");
+    return RAFS_OK;
+}

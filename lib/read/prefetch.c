@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "read/prefetch.h"
+
+#include "base/call.h"
+#include "read/bulk.h"
+#include "read/plan.h"
+
+/*
+ * A plan of chunks, cut into runs of neighbours; each step of the crew takes one run and
+ * fetches it. What others were fetching at that moment is looked at once more at the end,
+ * and then waited for.
+ */
+
+enum {
+    THREADS_DEFAULT = 4,
+    TIMEOUT_DEFAULT_MS = 60000,
+    TIMEOUT_MOST_MS = 1000000000,
+    RUN_BYTES = 2 << 20, /* stored bytes in one request */
+    RUN_MIN = 64 << 10,
+    RUN_GAP = 16 << 10, /* a request goes on past so many unwanted bytes */
+    RUN_ENTRIES = 512
+};
+
+static const uint64_t second_ns = 1000000000;
+static const uint64_t ms_ns = 1000000;
+
+enum phase { FIRST, AGAIN, ENDED };
+
+struct rafs_prefetch {
+    struct rafsi_env env;
+    struct rafsi_reader *reader;
+    struct rafs_prefetch *next; /* of the reader's */
+    struct rafsi_crew *crew;    /* NULL: the image is closed */
+    struct rafsi_task task;
+    struct plan plan;
+    rafs_cancel *cancel; /* of its steps */
+    rafs_cancel *done;   /* fired at the end, for its descriptor */
+    uint64_t run_bytes, bytes_per_second;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    enum phase phase;
+    size_t at;       /* next entry of the plan */
+    unsigned active; /* steps that have a part of it */
+    uint64_t memory_left, next_ns;
+    int rc;
+    rafs_error error;
+    rafs_prefetch_progress progress;
+};
+
+/* A run of entries that one step deals with. */
+struct part {
+    size_t begin, end;
+    enum phase phase;
+};
+
+static uint64_t size_of(const struct plan_entry *entry)
+{
+    return entry->size_flags & PLAN_SIZE;
+}
+
+/* Where the run that begins at an entry ends: entries in the order of one blob, as far as
+ * one request goes. */
+static size_t run_end(const struct rafs_prefetch *prefetch, size_t begin)
+{
+    const struct plan_entry *first = &prefetch->plan.entries[begin];
+    size_t most = (size_t)rafsi_min(prefetch->plan.count, begin + RUN_ENTRIES);
+    size_t end = begin + 1;
+
+    while (end < most) {
+        const struct plan_entry *entry = &prefetch->plan.entries[end];
+        uint64_t before = entry[-1].stored + size_of(&entry[-1]);
+
+        if (entry->stored > before + RUN_GAP)
+            break;
+        if (entry->blob != first->blob || entry->stored < first->stored ||
+            entry->stored + size_of(entry) - first->stored > prefetch->run_bytes)
+            break;
+        end++;
+    }
+    return end;
+}
+
+/* The lock is held. */
+static void end_with(struct rafs_prefetch *prefetch, int rc, const rafs_error *error)
+{
+    if (prefetch->rc == RAFS_OK && rc < 0) {
+        prefetch->rc = rc;
+        prefetch->error = *error;
+    }
+    if (rc < 0 && rc != RAFS_E_CORRUPT)
+        prefetch->at = prefetch->plan.count; /* nothing begins any more */
+}
+
+/* The lock is held. false: nothing is left for this step. */
+static bool take(struct rafs_prefetch *prefetch, struct part *part)
+{
+    bool again = prefetch->phase == FIRST && prefetch->at == prefetch->plan.count &&
+                 prefetch->active == 0 &&
+                 (prefetch->rc == RAFS_OK || prefetch->rc == RAFS_E_CORRUPT);
+
+    if (again) {
+        prefetch->phase = AGAIN;
+        prefetch->at = 0;
+    }
+    while (prefetch->phase == AGAIN && prefetch->at < prefetch->plan.count &&
+           !(prefetch->plan.entries[prefetch->at].size_flags & PLAN_MISSED))
+        prefetch->at++;
+    if (prefetch->phase == ENDED || prefetch->at == prefetch->plan.count)
+        return false;
+    part->phase = prefetch->phase;
+    part->begin = prefetch->at;
+    part->end = part->phase == FIRST ? run_end(prefetch, part->begin) : part->begin + 1;
+    prefetch->at = part->end;
+    prefetch->active++;
+    return true;
+}
+
+static void count_done(struct rafs_prefetch *prefetch, struct plan_entry *entry)
+{
+    prefetch->progress.chunks_done++;
+    prefetch->progress.bytes_done += size_of(entry);
+}
+
+static void count_run(struct rafs_prefetch *prefetch, const struct bulk_result *result)
+{
+    rafs_prefetch_progress *progress = &prefetch->progress;
+
+    pthread_mutex_lock(&prefetch->lock);
+    progress->chunks_fetched += result->fetched;
+    progress->bytes_fetched += result->fetched_bytes;
+    progress->bytes_asked += result->asked_bytes;
+    progress->chunks_failed += result->failed;
+    progress->chunks_unkept += result->unkept;
+    if (result->failed > 0)
+        end_with(prefetch, result->error.code, &result->error);
+    if (prefetch->bytes_per_second > 0) {
+        uint64_t seconds = result->asked_bytes / prefetch->bytes_per_second;
+        uint64_t rest = result->asked_bytes % prefetch->bytes_per_second;
+
+        prefetch->next_ns +=
+            seconds * second_ns + rest * second_ns / prefetch->bytes_per_second;
+    }
+    pthread_mutex_unlock(&prefetch->lock);
+}
+
+static int run_bulk(struct rafs_prefetch *prefetch, struct bulk *bulk,
+                    const rafs_call *call, rafs_error *err)
+{
+    struct bulk_result result;
+    int rc = rafsi_bulk_run(bulk, call, &result, err);
+
+    count_run(prefetch, &result);
+    return rc;
+}
+
+/* Without a cache: is there memory for one more? */
+static bool claim_memory(struct rafs_prefetch *prefetch, uint64_t bytes)
+{
+    bool room = true;
+
+    if (prefetch->reader->store)
+        return true;
+    pthread_mutex_lock(&prefetch->lock);
+    room = prefetch->memory_left >= bytes;
+    if (room)
+        prefetch->memory_left -= bytes;
+    else
+        prefetch->progress.chunks_skipped++;
+    pthread_mutex_unlock(&prefetch->lock);
+    return room;
+}
+
+/* Put one entry into the bulk, which is run first if it is full. */
+static int add(struct rafs_prefetch *prefetch, struct bulk *bulk,
+               struct plan_entry *entry, const rafs_call *call, rafs_error *err)
+{
+    struct rafsi_chunk chunk;
+    enum bulk_place place = BULK_HAVE;
+    int rc = rafsi_call_check(&prefetch->env, call, RAFS_STAGE_FETCH, err);
+
+    if (rc == RAFS_OK)
+        rc = rafsi_plan_chunk(&prefetch->plan, entry, &chunk, err);
+    if (rc == RAFS_OK && !claim_memory(prefetch, chunk.record.uncompressed_size))
+        return rc;
+    if (rc == RAFS_OK)
+        rc = rafsi_bulk_add(bulk, &chunk, call, &place, err);
+    if (rc == RAFS_OK && place == BULK_FULL) {
+        rc = run_bulk(prefetch, bulk, call, err);
+        if (rc == RAFS_OK)
+            rc = rafsi_bulk_add(bulk, &chunk, call, &place, err);
+    }
+    if (rc == RAFS_OK && place == BULK_ELSEWHERE) {
+        /* Each entry is one step's at a time, so its bits are too. */
+        entry->size_flags |= PLAN_MISSED;
+    }
+    return rc;
+}
+
+static int first_look(struct rafs_prefetch *prefetch, const struct part *part,
+                      const rafs_call *call, rafs_error *err)
+{
+    struct bulk *bulk = NULL;
+    int rc = rafsi_bulk_new(prefetch->reader, prefetch->run_bytes, RAFS_CAUSE_PREFETCH,
+                            &bulk, err);
+
+    for (size_t i = part->begin; rc == RAFS_OK && i < part->end; i++)
+        rc = add(prefetch, bulk, &prefetch->plan.entries[i], call, err);
+    if (rc == RAFS_OK)
+        rc = run_bulk(prefetch, bulk, call, err);
+    rafsi_bulk_free(bulk);
+    return rc;
+}
+
+/* What somebody else was fetching: wait for him, or fetch it if he gave up. */
+static int second_look(struct rafs_prefetch *prefetch, struct plan_entry *entry,
+                       const rafs_call *call, rafs_error *err)
+{
+    struct rafsi_node file = {.attr = {.size = 0}};
+    struct wish wish = {.file = &file, .cause = RAFS_CAUSE_PREFETCH};
+    struct rafsi_chunk chunk;
+    struct verified *good;
+    int rc = rafsi_plan_chunk(&prefetch->plan, entry, &chunk, err);
+
+    if (rc == RAFS_OK)
+        rc = rafsi_fetch(prefetch->reader, &chunk, &wish, call, &good, err);
+    if (rc == RAFS_OK)
+        rafsi_verified_drop(good);
+    return rc;
+}
+
+/* The lock is held. Has everything been done that will be? */
+static bool finished(const struct rafs_prefetch *prefetch)
+{
+    return prefetch->phase != ENDED && prefetch->active == 0 &&
+           prefetch->at == prefetch->plan.count;
+}
+
+static void settle(struct rafs_prefetch *prefetch)
+{
+    pthread_mutex_lock(&prefetch->lock);
+    if (finished(prefetch)) {
+        prefetch->phase = ENDED;
+        prefetch->progress.ended = 1;
+        rafs_cancel_fire(prefetch->done);
+        pthread_cond_broadcast(&prefetch->changed);
+    }
+    pthread_mutex_unlock(&prefetch->lock);
+}
+
+static int deal_with(struct rafs_prefetch *prefetch, const struct part *part,
+                     const rafs_call *call, rafs_error *err)
+{
+    if (part->phase == FIRST)
+        return first_look(prefetch, part, call, err);
+    return second_look(prefetch, &prefetch->plan.entries[part->begin], call, err);
+}
+
+static void give_back(struct rafs_prefetch *prefetch, const struct part *part, int rc,
+                      const rafs_error *error)
+{
+    pthread_mutex_lock(&prefetch->lock);
+    for (size_t i = part->begin; rc == RAFS_OK && i < part->end; i++)
+        if (part->phase == AGAIN || !(prefetch->plan.entries[i].size_flags & PLAN_MISSED))
+            count_done(prefetch, &prefetch->plan.entries[i]);
+    prefetch->active--;
+    if (rc < 0)
+        end_with(prefetch, rc, error);
+    pthread_mutex_unlock(&prefetch->lock);
+}
+
+/* No more than so many bytes in each second: the next request begins when those of the
+ * last ones have had their time. */
+static void pace(struct rafs_prefetch *prefetch)
+{
+    uint64_t next;
+
+    if (prefetch->bytes_per_second == 0)
+        return;
+    pthread_mutex_lock(&prefetch->lock);
+    next = prefetch->next_ns;
+    pthread_mutex_unlock(&prefetch->lock);
+    rafsi_crew_delay(prefetch->crew, &prefetch->task, next);
+}
+
+static void step(void *user, const rafs_call *call)
+{
+    struct rafs_prefetch *prefetch = user;
+    rafs_error error = RAFS_ERROR_INIT;
+    struct part part;
+    uint64_t now = rafsi_now_ns(&prefetch->env);
+    bool some;
+    int rc;
+
+    pthread_mutex_lock(&prefetch->lock);
+    if (prefetch->next_ns < now)
+        prefetch->next_ns = now;
+    some = take(prefetch, &part);
+    pthread_mutex_unlock(&prefetch->lock);
+    if (some) {
+        rc = deal_with(prefetch, &part, call, &error);
+        give_back(prefetch, &part, rc, &error);
+        pace(prefetch);
+        if (rafsi_crew_post(prefetch->crew, &prefetch->task, 1) == RAFS_OK)
+            return;
+    }
+    settle(prefetch);
+}
+
+static int make_sync(struct rafs_prefetch *prefetch, rafs_error *err)
+{
+    pthread_condattr_t attr;
+    int bad;
+
+    if (pthread_mutex_init(&prefetch->lock, NULL) != 0)
+        return rafsi_fail_nomem(err, sizeof(prefetch->lock));
+    bad = pthread_condattr_init(&attr);
+    if (bad == 0) {
+        bad = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
+              pthread_cond_init(&prefetch->changed, &attr) != 0;
+        pthread_condattr_destroy(&attr);
+    }
+    if (bad == 0)
+        return RAFS_OK;
+    pthread_mutex_destroy(&prefetch->lock);
+    return rafsi_fail_nomem(err, sizeof(prefetch->changed));
+}
+
+static void set_task(struct rafs_prefetch *prefetch, const rafs_prefetch_options *options)
+{
+    unsigned threads = options->threads ? options->threads : THREADS_DEFAULT;
+    uint64_t timeout_ms = rafsi_min(
+        options->timeout_ms ? options->timeout_ms : TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS);
+    uint64_t half = options->bytes_per_second / 2;
+
+    prefetch->bytes_per_second = options->bytes_per_second;
+    prefetch->run_bytes = RUN_BYTES;
+    if (options->bytes_per_second > 0) {
+        threads = 1;
+        prefetch->run_bytes = half < RUN_MIN ? RUN_MIN : rafsi_min(half, RUN_BYTES);
+    }
+    prefetch->memory_left = prefetch->reader->tree->limits.chunk_cache_bytes / 2;
+    prefetch->task = (struct rafsi_task){.step = step,
+                                         .user = prefetch,
+                                         .cancel = prefetch->cancel,
+                                         .step_ns = timeout_ms * ms_ns,
+                                         .priority = CREW_PREFETCH,
+                                         .width = threads};
+}
+
+static void enlist(struct rafs_prefetch *prefetch)
+{
+    struct rafsi_reader *reader = prefetch->reader;
+
+    pthread_mutex_lock(&reader->worker_lock);
+    prefetch->next = reader->prefetches;
+    reader->prefetches = prefetch;
+    pthread_mutex_unlock(&reader->worker_lock);
+}
+
+static void delist(struct rafs_prefetch *prefetch)
+{
+    struct rafsi_reader *reader = prefetch->reader;
+    struct rafs_prefetch **at;
+
+    pthread_mutex_lock(&reader->worker_lock);
+    for (at = &reader->prefetches; *at != prefetch; at = &(*at)->next)
+        ;
+    *at = prefetch->next;
+    pthread_mutex_unlock(&reader->worker_lock);
+}
+
+static int begin(struct rafs_prefetch *prefetch, rafs_error *err)
+{
+    const struct plan *plan = &prefetch->plan;
+    int rc;
+
+    prefetch->progress.chunks_total = plan->count;
+    for (size_t i = 0; i < plan->count; i++)
+        prefetch->progress.bytes_total += size_of(&plan->entries[i]);
+    enlist(prefetch);
+    /* One step more than there are parts does no harm: the last one settles. */
+    rc = rafsi_crew_post(prefetch->crew, &prefetch->task, prefetch->task.width);
+    if (rc == RAFS_OK)
+        return rc;
+    rafsi_crew_drop(prefetch->crew, &prefetch->task);
+    delist(prefetch);
+    return rafsi_fail(err, rc, RAFS_STAGE_FETCH, NULL, "no thread can be started");
+}
+
+int rafsi_prefetch_start(struct rafsi_reader *reader,
+                         const rafs_prefetch_options *options, rafs_prefetch **out,
+                         const rafs_call *call, rafs_error *err)
+{
+    struct rafs_prefetch *prefetch;
+    int rc = rafsi_plan_check(options, err);
+
+    if (rc < 0)
+        return rc;
+    prefetch = rafsi_alloc_zero(&reader->env, sizeof(*prefetch));
+    if (!prefetch)
+        return rafsi_fail_nomem(err, sizeof(*prefetch));
+    prefetch->env = reader->env;
+    prefetch->reader = reader;
+    rafsi_plan_init(&prefetch->plan, reader);
+    rc = make_sync(prefetch, err);
+    if (rc < 0) {
+        rafsi_free(&reader->env, prefetch);
+        return rc;
+    }
+    rc = rafsi_plan_make(&prefetch->plan, options, call, err);
+    if (rc == RAFS_OK)
+        rc = rafs_cancel_new(&prefetch->cancel, err);
+    if (rc == RAFS_OK)
+        rc = rafs_cancel_new(&prefetch->done, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_reader_crew(reader, &prefetch->crew, err);
+    if (rc == RAFS_OK) {
+        set_task(prefetch, options);
+        rc = begin(prefetch, err);
+    }
+    if (rc < 0) {
+        prefetch->crew = NULL;
+        rafs_prefetch_free(prefetch);
+        return rc;
+    }
+    *out = prefetch;
+    return RAFS_OK;
+}
+
+/* Nobody runs a step any more. */
+static void orphan(struct rafs_prefetch *prefetch)
+{
+    static const rafs_error closed = {.code = RAFS_E_CANCELLED,
+                                      .stage = RAFS_STAGE_FETCH,
+                                      .text = "the image was closed"};
+
+    rafsi_plan_drop(&prefetch->plan);
+    pthread_mutex_lock(&prefetch->lock);
+    prefetch->crew = NULL;
+    prefetch->reader = NULL;
+    if (prefetch->phase != ENDED)
+        end_with(prefetch, RAFS_E_CANCELLED, &closed);
+    prefetch->phase = ENDED;
+    prefetch->progress.ended = 1;
+    pthread_cond_broadcast(&prefetch->changed);
+    pthread_mutex_unlock(&prefetch->lock);
+    rafs_cancel_fire(prefetch->done);
+}
+
+void rafsi_prefetch_orphan_all(struct rafsi_reader *reader)
+{
+    while (reader->prefetches) {
+        struct rafs_prefetch *prefetch = reader->prefetches;
+
+        reader->prefetches = prefetch->next;
+        orphan(prefetch);
+    }
+}
+
+void rafs_prefetch_cancel(rafs_prefetch *prefetch)
+{
+    static const rafs_error cancelled = {.code = RAFS_E_CANCELLED,
+                                         .stage = RAFS_STAGE_FETCH,
+                                         .text = "prefetch was cancelled"};
+
+    if (!prefetch)
+        return;
+    pthread_mutex_lock(&prefetch->lock);
+    if (prefetch->phase != ENDED) {
+        end_with(prefetch, RAFS_E_CANCELLED, &cancelled);
+        if (prefetch->crew)
+            rafsi_crew_delay(prefetch->crew, &prefetch->task, 0);
+    }
+    pthread_mutex_unlock(&prefetch->lock);
+    rafs_cancel_fire(prefetch->cancel);
+}
+
+void rafs_prefetch_free(rafs_prefetch *prefetch)
+{
+    if (!prefetch)
+        return;
+    if (prefetch->crew) {
+        rafs_prefetch_cancel(prefetch);
+        rafsi_crew_drop(prefetch->crew, &prefetch->task);
+        delist(prefetch);
+    }
+    if (prefetch->reader)
+        rafsi_plan_drop(&prefetch->plan);
+    rafs_cancel_free(prefetch->cancel);
+    rafs_cancel_free(prefetch->done);
+    pthread_cond_destroy(&prefetch->changed);
+    pthread_mutex_destroy(&prefetch->lock);
+    rafsi_free(&prefetch->env, prefetch);
+}
+
+static bool wait_slice(struct rafs_prefetch *prefetch)
+{
+    enum { SLICE_MS = 20 };
+    struct timespec until;
+    bool ended;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SLICE_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&prefetch->lock);
+    if (prefetch->phase != ENDED)
+        pthread_cond_timedwait(&prefetch->changed, &prefetch->lock, &until);
+    ended = prefetch->phase == ENDED;
+    pthread_mutex_unlock(&prefetch->lock);
+    return ended;
+}
+
+int rafs_prefetch_wait(rafs_prefetch *prefetch, const rafs_call *call, rafs_error *err)
+{
+    rafs_call taken;
+    int rc;
+
+    if (!prefetch)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "prefetch",
+                          "prefetch is NULL");
+    rc = rafsi_call_take(call, &taken, err);
+    if (rc < 0)
+        return rc;
+    while (!wait_slice(prefetch)) {
+        rc = rafsi_call_check(&prefetch->env, &taken, RAFS_STAGE_FETCH, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (prefetch->rc < 0 && err)
+        *err = prefetch->error;
+    return prefetch->rc;
+}
+
+int32_t rafs_prefetch_fd(const rafs_prefetch *prefetch)
+{
+    return rafs_cancel_fd(prefetch->done);
+}
+
+int rafs_prefetch_get_progress(rafs_prefetch *prefetch, rafs_prefetch_progress *progress,
+                               rafs_error *err)
+{
+    rafs_prefetch_progress made;
+
+    if (!prefetch || !progress)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "prefetch",
+                          "prefetch or progress is NULL");
+    pthread_mutex_lock(&prefetch->lock);
+    made = prefetch->progress;
+    pthread_mutex_unlock(&prefetch->lock);
+    return rafsi_give_struct(&made, sizeof(made), progress, "rafs_prefetch_progress",
+                             err);
+}
