@@ -35,10 +35,19 @@ extern "C" {
 /** An open image. Any number of threads may use one at once. */
 typedef struct rafs_image rafs_image;
 
+/** Bits of rafs_open_options.flags. */
+enum {
+    /** Learn from earlier runs: what the cache keeps as the trace of this image is
+     * fetched at once, in that order (RAFS_PREFETCH_TRACE), and what reads use beyond it
+     * is recorded and added to it when the image is closed. Without a cache it is
+     * recorded only. A trace that is damaged is recorded anew. */
+    RAFS_OPEN_TRACE = 1
+};
+
 /** Options of the rafs_image_open functions; zero in a field means the default. */
 typedef struct rafs_open_options {
     uint32_t struct_size; /**< sizeof(rafs_open_options) */
-    uint32_t flags;       /**< 0 */
+    uint32_t flags;       /**< RAFS_OPEN_ */
     /** Memory, clock, log, cancel; copied; NULL: the default environment. */
     const rafs_env *env;
     /**

@@ -26,6 +26,7 @@
 #include "read.h"
 #include "registry.h"
 #include "stats.h"
+#include "trace.h"
 #include "version.h"
 
 #endif

@@ -40,7 +40,7 @@ int rafsi_wishes_take(const rafs_open_options *options, const rafs_call *call,
 
     memset(&out->expected, 0, sizeof(out->expected));
     out->bound = false;
-    if (rc == RAFS_OK && out->options.flags != 0)
+    if (rc == RAFS_OK && (out->options.flags & ~(uint32_t)RAFS_OPEN_TRACE) != 0)
         rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "rafs_open_options",
                         "flags 0x%x are not known", out->options.flags);
     if (rc == RAFS_OK && out->options.backend_count > RAFS_SOURCES_MAX)
@@ -116,6 +116,10 @@ static int assemble(const struct wishes *wishes, struct boot *boot, rafs_image *
     if (rc < 0)
         return rc;
     boot->carrier = NULL;
+    if (wishes->options.flags & RAFS_OPEN_TRACE)
+        rc = rafsi_trace_auto(image->reader, &wishes->call, err);
+    if (rc < 0)
+        return rc;
     image->cache = wishes->options.cache;
     image->inlined = boot->inlined;
     image->pinned = wishes->expected.given || wishes->bound;

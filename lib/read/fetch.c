@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "read/reader.h"
+#include "read/trace.h"
 
 int rafsi_blob_readable(const struct rafsi_tree *tree, uint32_t blob, rafs_error *err)
 {
@@ -426,6 +427,8 @@ int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
             return rc;
         chunk = &found;
     }
+    if (wish->cause == RAFS_CAUSE_DEMAND)
+        rafsi_tracer_note(reader, wish->file, chunk);
     key = rafsi_chunk_key(chunk);
     good = remembered(reader, chunk, &key);
     if (good) {

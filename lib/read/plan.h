@@ -3,6 +3,7 @@
 #define RAFSI_PLAN_H
 
 #include "rafs/prefetch.h"
+#include "rafs/trace.h"
 #include "read/reader.h"
 
 /*
@@ -43,6 +44,10 @@ int rafsi_plan_path(struct plan *plan, const char *path, const rafs_call *call,
 
 /* Order entries from one on by their place in the blobs, each chunk once. */
 void rafsi_plan_sort(struct plan *plan, size_t from);
+
+/* What a trace of this image says, in its order; for rafsi_plan_make(). */
+int rafsi_plan_trace(struct plan *plan, const rafs_trace *trace, const rafs_call *call,
+                     rafs_error *err);
 
 /* plan_make.c: what a caller wants; rafsi_plan_check() before all else. */
 int rafsi_plan_check(const rafs_prefetch_options *options, rafs_error *err);

@@ -2,6 +2,8 @@
 /* From what a caller wants to have prefetched to a plan. */
 #include "read/plan.h"
 
+#include "read/trace.h"
+
 static int plan_table(struct plan *plan, const rafs_call *call, rafs_error *err)
 {
     const struct rafsi_tree *tree = plan->reader->tree;
@@ -60,6 +62,55 @@ static int plan_list(struct plan *plan, const rafs_prefetch_options *options,
     return rc;
 }
 
+enum { SEGMENT_FIRST = 2 << 20, SEGMENT_LAST = 32 << 20 };
+
+/*
+ * In the order of time, yet in few requests: the trace is cut into segments, and each
+ * ordered by place. They grow, since what is needed first should come first, and what is
+ * needed late may come in any order.
+ */
+int rafsi_plan_trace(struct plan *plan, const rafs_trace *trace, const rafs_call *call,
+                     rafs_error *err)
+{
+    uint64_t segment = SEGMENT_FIRST, bytes = 0;
+    size_t from = 0;
+
+    for (uint32_t i = 0; i < trace->header.events; i++) {
+        struct trace_event event;
+        struct rafsi_node file;
+        int rc = rafsi_call_check(&plan->reader->env, call, RAFS_STAGE_METADATA, err);
+
+        rafsi_trace_event(rafsi_trace_span(trace), &trace->header, i, &event);
+        /* What the image has no place for was made up, and is left out. */
+        if (rc == RAFS_OK &&
+            rafsi_tree_file(plan->reader->tree, event.ino, &file, NULL) == RAFS_OK)
+            rc = rafsi_plan_file(plan, &file, event.offset, event.offset + 1, call, err);
+        if (rc < 0)
+            return rc;
+        bytes += event.stored_size;
+        if (bytes < segment)
+            continue;
+        rafsi_plan_sort(plan, from);
+        from = plan->count;
+        segment = rafsi_min(2 * segment, SEGMENT_LAST);
+        bytes = 0;
+    }
+    rafsi_plan_sort(plan, from);
+    return RAFS_OK;
+}
+
+static int plan_checked_trace(struct plan *plan, const rafs_trace *trace,
+                              const rafs_call *call, rafs_error *err)
+{
+    uint8_t digest[RAFSI_DIGEST_BYTES];
+    int rc = rafsi_trace_digest(plan->reader, call, digest, err);
+
+    if (rc == RAFS_OK && memcmp(digest, trace->header.bootstrap, sizeof(digest)) != 0)
+        rc = rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "trace",
+                        "is of another image: its bootstrap has another digest");
+    return rc < 0 ? rc : rafsi_plan_trace(plan, trace, call, err);
+}
+
 int rafsi_plan_make(struct plan *plan, const rafs_prefetch_options *options,
                     const rafs_call *call, rafs_error *err)
 {
@@ -72,6 +123,8 @@ int rafsi_plan_make(struct plan *plan, const rafs_prefetch_options *options,
     case RAFS_PREFETCH_LIST:
         rc = plan_list(plan, options, call, err);
         break;
+    case RAFS_PREFETCH_TRACE:
+        return plan_checked_trace(plan, options->trace, call, err);
     default:
         rc = rafsi_plan_path(plan, "/", call, err);
     }
@@ -84,13 +137,16 @@ int rafsi_plan_check(const rafs_prefetch_options *options, rafs_error *err)
 {
     const char *object = "rafs_prefetch_options";
 
-    if (options->flags != 0 || options->what > RAFS_PREFETCH_LIST)
+    if (options->flags != 0 || options->what > RAFS_PREFETCH_TRACE)
         return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, object,
                           "flags 0x%x, what %u are not known", options->flags,
                           options->what);
     if (options->threads > CREW_WIDTH_MAX)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, object,
                           "more than %d threads", CREW_WIDTH_MAX);
+    if (options->what == RAFS_PREFETCH_TRACE && !options->trace)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, object,
+                          "a trace is to be replayed, but none is given");
     if ((options->path_count > 0 && !options->paths) ||
         (options->range_count > 0 && !options->ranges))
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, object,

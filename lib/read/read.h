@@ -14,6 +14,7 @@
 #include "rafs/prefetch.h"
 #include "rafs/read.h"
 #include "rafs/stats.h"
+#include "rafs/trace.h"
 #include "tree/tree.h"
 
 struct rafsi_reader;
@@ -57,6 +58,15 @@ int rafsi_prefetch_start(struct rafsi_reader *reader,
                          const rafs_call *call, rafs_error *err);
 int rafsi_reader_missing(struct rafsi_reader *reader, rafs_missing *out, size_t room,
                          const rafs_call *call, rafs_error *err);
+
+/* As rafs_trace_start(), rafs_trace_take() and rafs_trace_find(). */
+int rafsi_tracer_start(struct rafsi_reader *reader, rafs_error *err);
+int rafsi_tracer_take(struct rafsi_reader *reader, const rafs_call *call,
+                      rafs_trace **out, rafs_error *err);
+int rafsi_trace_find(struct rafsi_reader *reader, const rafs_call *call, rafs_trace **out,
+                     rafs_error *err);
+/* RAFS_OPEN_TRACE: replay what the cache keeps, and record. */
+int rafsi_trace_auto(struct rafsi_reader *reader, const rafs_call *call, rafs_error *err);
 
 void rafsi_reader_stats(const struct rafsi_reader *reader, rafs_stats *out);
 size_t rafsi_reader_samples(const struct rafsi_reader *reader, uint32_t id, size_t first,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "read/ahead.h"
 #include "read/prefetch.h"
+#include "read/trace.h"
 
 static int make_parts(struct rafsi_reader *reader, rafs_error *err)
 {
@@ -91,6 +92,9 @@ void rafsi_reader_free(struct rafsi_reader *reader)
     rafsi_crew_free(atomic_load(&reader->crew)); /* first: it uses all the rest */
     rafsi_race_free(reader);
     rafsi_prefetch_orphan_all(reader);
+    rafs_prefetch_free(reader->replay);
+    rafsi_trace_close(reader);
+    rafsi_tracer_free(reader);
     rafsi_ahead_free(reader);
     while (reader->workers) {
         struct worker *worker = reader->workers;

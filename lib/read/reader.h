@@ -69,8 +69,13 @@ struct rafsi_reader {
     _Atomic(struct rafsi_store_blob *) *kept; /* as many as blobs; NULL without store */
     _Atomic(struct rafsi_crew *) crew;        /* NULL until somebody needs it */
     struct rafs_prefetch *prefetches;         /* under worker_lock */
-    struct ahead *ahead;                      /* NULL: nothing is read ahead */
-    _Atomic(struct blob_state *) *blobs;      /* as many as the image has */
+    struct rafs_prefetch *replay;             /* of a kept trace; NULL: none */
+    _Atomic(struct tracer *) tracer;          /* NULL: nothing is recorded */
+    bool trace_kept;                /* what is recorded goes into the cache in the end */
+    uint32_t trace_before;          /* events that were kept before */
+    _Atomic(uint8_t *) boot_digest; /* SHA-256 of the bootstrap; NULL until wanted */
+    struct ahead *ahead;            /* NULL: nothing is read ahead */
+    _Atomic(struct blob_state *) *blobs; /* as many as the image has */
     pthread_mutex_t worker_lock;
     bool worker_lock_ready;
     struct worker *workers;

@@ -199,6 +199,29 @@ def archive(corpus):
                b"0f" * 32 + b'","size":1,"annotations":{"io.containerd.image.name":"v1"}}]}')
     corpus.put("archive", "layout", b'\0{"imageLayoutVersion":"1.0.0"}')
 
+def trace(corpus):
+    """Traces without their digest, which the target puts there; see lib/format/trace.c."""
+    def head(blobs, events, magic=b"RAFSTRC\0", version=1, flags=0):
+        return struct.pack("<8sII32sIIQ", magic, version, flags, bytes(range(32)), blobs,
+                           events, 0)
+
+    blob = struct.pack("<72sQ", b"1" * 64, 1 << 20)
+    events = [struct.pack("<QQQQIIII", i * 1000, 40 + i, i << 16, i << 15, 1 << 16,
+                          1 << 15, 0, i) for i in range(8)]
+    good = head(1, 8) + blob + b"".join(events)
+    for name, body in (
+            ("good", good), ("empty", head(0, 0)), ("no-events", head(1, 0) + blob),
+            ("partial", head(1, 8, flags=1) + blob + b"".join(events)),
+            ("backwards", head(1, 2) + blob + events[3] + events[1]),
+            ("beyond", head(1, 1) + blob + struct.pack("<QQQQIIII", 0, 1, 0, 1 << 20, 1, 1,
+                                                       0, 0)),
+            ("no-blob", head(1, 1) + blob + events[0][:40] + struct.pack("<II", 1, 0)),
+            ("version", head(1, 8, version=2) + good[64:]),
+            ("many", head(1, 0xffffffff) + good[64:]),
+            ("short", good[:-1])):
+        corpus.put("trace", name, b"\0" + body + bytes(32))
+    corpus.put("trace", "unsealed", b"\1" + good + bytes(32))
+
 
 def main():
     corpus = Corpus(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
@@ -210,6 +233,7 @@ def main():
     toc(corpus)
     oci(corpus)
     archive(corpus)
+    trace(corpus)
     http(corpus)
     images(corpus)
 
