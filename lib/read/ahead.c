@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "read/ahead.h"
 
+#include "read/bulk.h"
+
 /*
  * Read ahead of a reader who goes through a file from start to end. Who reads notes where
  * he is in a small table, one slot for a file; no lock but the slot's, and nobody waits
@@ -15,6 +17,10 @@ enum {
     RUN_MIN = 128 << 10,    /* read in order before anything is read ahead */
     AHEAD_FIRST = 1 << 20,  /* then this many bytes, later as many as were read */
     JITTER_MAX = 256 << 10, /* readers of one file may overtake each other by so much */
+    FLOWS = 8,
+    FLOW_MIN = 1 << 20, /* of a blob, read in order, before it is read on across files */
+    FLOW_JOB = 2 << 20, /* of a blob, in one job */
+    FLOW_CHUNKS = 512,  /* looked at for one job */
 };
 
 /* Nobody waits for these reads, but none may last for ever. */
@@ -29,9 +35,22 @@ struct stream {
     uint64_t queued; /* end of what is read ahead */
 };
 
+/*
+ * Somebody goes through a blob: file by file perhaps, but in the order in which the files
+ * were stored. Places are those in the uncompressed blob, since memory is what limits how
+ * far ahead one may be.
+ */
+struct flow {
+    atomic_flag busy;
+    uint32_t blob; /* its index plus one; 0: none */
+    uint32_t next; /* number of the chunk behind those queued */
+    uint64_t first, high, queued;
+};
+
 struct job {
-    struct rafsi_node file;
-    uint64_t offset, end;
+    struct rafsi_node file; /* ino 0: chunks of a blob */
+    uint64_t offset, end;   /* in the file, or numbers of chunks */
+    uint32_t blob;
 };
 
 struct ahead {
@@ -44,6 +63,7 @@ struct ahead {
     struct job jobs[JOBS_MAX];
     size_t first, count;
     struct stream streams[SLOTS];
+    struct flow flows[FLOWS];
 };
 
 static struct job *job_at(struct ahead *ahead, size_t i)
@@ -53,19 +73,20 @@ static struct job *job_at(struct ahead *ahead, size_t i)
 
 /* After a failure: more of the same would only burden the source, and whoever reads will
  * learn why. Other files may lie elsewhere. */
-static void forget_file(struct ahead *ahead, uint64_t ino)
+static void forget_like(struct ahead *ahead, const struct job *failed)
 {
     size_t kept = 0;
 
     pthread_mutex_lock(&ahead->lock);
     for (size_t i = 0; i < ahead->count; i++)
-        if (job_at(ahead, i)->file.attr.ino != ino)
+        if (job_at(ahead, i)->file.attr.ino != failed->file.attr.ino ||
+            job_at(ahead, i)->blob != failed->blob)
             *job_at(ahead, kept++) = *job_at(ahead, i);
     ahead->count = kept;
     pthread_mutex_unlock(&ahead->lock);
 }
 
-static void run(struct ahead *ahead, const struct job *job, const rafs_call *call)
+static int run_file(struct ahead *ahead, const struct job *job, const rafs_call *call)
 {
     struct rafsi_reader *reader = ahead->reader;
     struct wish wish = {.file = &job->file, .until = job->end, .cause = RAFS_CAUSE_AHEAD};
@@ -83,8 +104,50 @@ static void run(struct ahead *ahead, const struct job *job, const rafs_call *cal
         if (rc == RAFS_OK)
             offset = chunk.file_offset + chunk.length;
     }
+    return rc;
+}
+
+static int blob_chunk(const struct rafsi_tree *tree, uint32_t blob, uint32_t number,
+                      struct rafsi_chunk *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->digest_algorithm = tree->blobs[blob].digest_algorithm;
+    out->compressor = tree->blobs[blob].compressor;
+    return rafsi_v6_chunk_of(tree, blob, number, &out->record, NULL);
+}
+
+static int run_blob(struct ahead *ahead, const struct job *job, const rafs_call *call)
+{
+    struct rafsi_reader *reader = ahead->reader;
+    struct bulk_result result;
+    struct bulk *bulk = NULL;
+    int rc = rafsi_bulk_new(reader, FLOW_JOB, RAFS_CAUSE_AHEAD, &bulk, NULL);
+
+    for (uint64_t i = job->offset; rc == RAFS_OK && i < job->end; i++) {
+        enum bulk_place place = BULK_HAVE;
+        struct rafsi_chunk chunk;
+
+        rc = blob_chunk(reader->tree, job->blob, (uint32_t)i, &chunk);
+        if (rc == RAFS_OK)
+            rc = rafsi_bulk_add(bulk, &chunk, call, &place, NULL);
+        if (rc < 0 || place != BULK_FULL)
+            continue;
+        rc = rafsi_bulk_run(bulk, call, &result, NULL);
+        if (rc == RAFS_OK)
+            rc = rafsi_bulk_add(bulk, &chunk, call, &place, NULL);
+    }
+    if (rc == RAFS_OK)
+        rc = rafsi_bulk_run(bulk, call, &result, NULL);
+    rafsi_bulk_free(bulk);
+    return rc;
+}
+
+static void run(struct ahead *ahead, const struct job *job, const rafs_call *call)
+{
+    int rc = job->file.attr.ino ? run_file(ahead, job, call) : run_blob(ahead, job, call);
+
     if (rc < 0)
-        forget_file(ahead, job->file.attr.ino);
+        forget_like(ahead, job);
 }
 
 static void step(void *user, const rafs_call *call)
@@ -106,15 +169,14 @@ static void step(void *user, const rafs_call *call)
 }
 
 /* Give a job to the crew; false if it has too many, or no thread. */
-static bool post(struct ahead *ahead, const struct rafsi_node *file, uint64_t offset,
-                 uint64_t end)
+static bool post(struct ahead *ahead, const struct job *job)
 {
     bool room;
 
     pthread_mutex_lock(&ahead->lock);
     room = ahead->count < JOBS_MAX;
     if (room) {
-        *job_at(ahead, ahead->count) = (struct job){*file, offset, end};
+        *job_at(ahead, ahead->count) = *job;
         ahead->count++;
     }
     pthread_mutex_unlock(&ahead->lock);
@@ -170,7 +232,7 @@ static void post_up_to_goal(struct ahead *ahead, struct stream *stream,
 
         if (end - from < most && end != until && end != size)
             break;
-        if (!post(ahead, file, from, end))
+        if (!post(ahead, &(struct job){*file, from, end, 0}))
             break;
         from = end;
         stream->queued = end;
@@ -202,6 +264,86 @@ void rafsi_ahead_note(struct rafsi_reader *reader, const struct rafsi_node *file
     atomic_flag_clear_explicit(&stream->busy, memory_order_release);
 }
 
+/* Chunks of the blob behind those queued, as one job of so many bytes or none. */
+static bool post_chunks(struct ahead *ahead, struct flow *flow, uint64_t goal,
+                        uint64_t most)
+{
+    struct job job = {.offset = flow->next, .end = flow->next, .blob = flow->blob - 1};
+    uint64_t end = flow->queued;
+    bool last = false;
+
+    while (!last && end < flow->queued + most && job.end - job.offset < FLOW_CHUNKS) {
+        struct rafsi_chunk chunk;
+
+        last = blob_chunk(ahead->reader->tree, job.blob, (uint32_t)job.end, &chunk) < 0;
+        if (last)
+            break;
+        end = chunk.record.uncompressed_offset + chunk.record.uncompressed_size;
+        job.end++;
+    }
+    /* At the end of the blob what is left is worth a job; elsewhere only a whole one. */
+    if (job.end == job.offset || (!last && end > goal) || !post(ahead, &job))
+        return false;
+    flow->next = (uint32_t)job.end;
+    flow->queued = end;
+    return !last;
+}
+
+static bool flows_on(struct flow *flow, const struct chunk_record *record)
+{
+    uint64_t at = record->uncompressed_offset;
+
+    return flow->blob == record->blob + 1 && at + JITTER_MAX >= flow->first &&
+           at <= (flow->queued > flow->high ? flow->queued : flow->high) + JITTER_MAX;
+}
+
+/* The slot is held. */
+static bool flow_on(struct ahead *ahead, struct flow *flow,
+                    const struct chunk_record *record)
+{
+    uint64_t end = record->uncompressed_offset + record->uncompressed_size;
+    uint64_t run, distance, most;
+
+    if (!flows_on(flow, record)) {
+        flow->blob = record->blob + 1;
+        flow->first = record->uncompressed_offset;
+        flow->high = flow->queued = end;
+        flow->next = record->index + 1;
+        return false;
+    }
+    if (end > flow->high)
+        flow->high = end;
+    if (end > flow->queued) {
+        flow->queued = end;
+        flow->next = record->index + 1;
+    }
+    run = flow->high - flow->first;
+    if (run < FLOW_MIN)
+        return false;
+    distance = rafsi_min(run, ahead->most);
+    most = rafsi_min(distance / 2, FLOW_JOB);
+    while (post_chunks(ahead, flow, flow->high + distance, most))
+        ;
+    return true;
+}
+
+bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
+{
+    struct ahead *ahead = reader->ahead;
+    struct flow *flow;
+    bool flows;
+
+    if (!ahead || ahead->strict || reader->tree->super.version != 6 ||
+        !rafsi_plainly_placed(reader, chunk))
+        return false;
+    flow = &ahead->flows[chunk->record.blob % FLOWS];
+    if (atomic_flag_test_and_set_explicit(&flow->busy, memory_order_acquire))
+        return true; /* whoever is at it sees to it */
+    flows = flow_on(ahead, flow, &chunk->record);
+    atomic_flag_clear_explicit(&flow->busy, memory_order_release);
+    return flows;
+}
+
 int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err)
 {
     uint64_t most = reader->tree->limits.ahead_bytes;
@@ -230,6 +372,8 @@ int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err)
                                       .width = AHEAD_THREADS};
     for (size_t i = 0; i < SLOTS; i++)
         atomic_flag_clear(&ahead->streams[i].busy);
+    for (size_t i = 0; i < FLOWS; i++)
+        atomic_flag_clear(&ahead->flows[i].busy);
     rc = rafsi_reader_crew(reader, &ahead->crew, err);
     if (rc == RAFS_OK && pthread_mutex_init(&ahead->lock, NULL) != 0)
         rc = rafsi_fail_nomem(err, sizeof(ahead->lock));

@@ -13,6 +13,11 @@ int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err);
 /* After the crew, whose threads use it. */
 void rafsi_ahead_free(struct rafsi_reader *reader);
 
+/* Somebody is about to read this chunk. true: he goes through its blob, which is read
+ * ahead across the ends of files; else rafsi_ahead_note() sees to the file alone. Never
+ * waits. */
+bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
+
 /* Somebody is about to read the chunk at offset, and will read up to until. Never waits.
  */
 void rafsi_ahead_note(struct rafsi_reader *reader, const struct rafsi_node *file,

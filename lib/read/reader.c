@@ -3,6 +3,8 @@
 #include "read/prefetch.h"
 #include "read/trace.h"
 
+enum { READ_LARGE = 2 << 20 };
+
 static int make_parts(struct rafsi_reader *reader, rafs_error *err)
 {
     size_t bytes = reader->tree->super.blob_count * sizeof(reader->blobs[0]);
@@ -188,7 +190,9 @@ static int read_chunk(struct rafsi_reader *reader, const struct rafsi_node *file
         put(sink, NULL, (size_t)len);
         return RAFS_OK;
     }
-    rafsi_ahead_note(reader, file, offset, offset + most);
+    /* A read knows best itself how far it goes. */
+    if (!rafsi_ahead_flow(reader, &chunk) || most > READ_LARGE)
+        rafsi_ahead_note(reader, file, offset, offset + most);
     rc = rafsi_fetch(reader, &chunk, &wish, call, &good, err);
     if (rc < 0)
         return rc;
