@@ -106,6 +106,7 @@ struct blob_record {
 
 #include "format/blob_meta.h"
 #include "format/toc.h"
+#include "format/trace.h"
 #include "format/v5.h"
 #include "format/v6.h"
 

@@ -24,29 +24,6 @@ enum {
 static const uint64_t second_ns = 1000000000;
 static const uint64_t ms_ns = 1000000;
 
-enum phase { FIRST, AGAIN, ENDED };
-
-struct rafs_prefetch {
-    struct rafsi_env env;
-    struct rafsi_reader *reader;
-    struct rafs_prefetch *next; /* of the reader's */
-    struct rafsi_crew *crew;    /* NULL: the image is closed */
-    struct rafsi_task task;
-    struct plan plan;
-    rafs_cancel *cancel; /* of its steps */
-    rafs_cancel *done;   /* fired at the end, for its descriptor */
-    uint64_t run_bytes, bytes_per_second;
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t changed;
-    enum phase phase;
-    size_t at;       /* next entry of the plan */
-    unsigned active; /* steps that have a part of it */
-    uint64_t memory_left, next_ns;
-    int rc;
-    rafs_error error;
-    rafs_prefetch_progress progress;
-};
-
 /* A run of entries that one step deals with. */
 struct part {
     size_t begin, end;
@@ -78,17 +55,6 @@ static size_t run_end(const struct rafs_prefetch *prefetch, size_t begin)
         end++;
     }
     return end;
-}
-
-/* The lock is held. */
-static void end_with(struct rafs_prefetch *prefetch, int rc, const rafs_error *error)
-{
-    if (prefetch->rc == RAFS_OK && rc < 0) {
-        prefetch->rc = rc;
-        prefetch->error = *error;
-    }
-    if (rc < 0 && rc != RAFS_E_CORRUPT)
-        prefetch->at = prefetch->plan.count; /* nothing begins any more */
 }
 
 /* The lock is held. false: nothing is left for this step. */
@@ -132,7 +98,7 @@ static void count_run(struct rafs_prefetch *prefetch, const struct bulk_result *
     progress->chunks_failed += result->failed;
     progress->chunks_unkept += result->unkept;
     if (result->failed > 0)
-        end_with(prefetch, result->error.code, &result->error);
+        rafsi_prefetch_ends_with(prefetch, result->error.code, &result->error);
     if (prefetch->bytes_per_second > 0) {
         uint64_t seconds = result->asked_bytes / prefetch->bytes_per_second;
         uint64_t rest = result->asked_bytes % prefetch->bytes_per_second;
@@ -264,7 +230,7 @@ static void give_back(struct rafs_prefetch *prefetch, const struct part *part, i
             count_done(prefetch, &prefetch->plan.entries[i]);
     prefetch->active--;
     if (rc < 0)
-        end_with(prefetch, rc, error);
+        rafsi_prefetch_ends_with(prefetch, rc, error);
     pthread_mutex_unlock(&prefetch->lock);
 }
 
@@ -357,18 +323,6 @@ static void enlist(struct rafs_prefetch *prefetch)
     pthread_mutex_unlock(&reader->worker_lock);
 }
 
-static void delist(struct rafs_prefetch *prefetch)
-{
-    struct rafsi_reader *reader = prefetch->reader;
-    struct rafs_prefetch **at;
-
-    pthread_mutex_lock(&reader->worker_lock);
-    for (at = &reader->prefetches; *at != prefetch; at = &(*at)->next)
-        ;
-    *at = prefetch->next;
-    pthread_mutex_unlock(&reader->worker_lock);
-}
-
 static int begin(struct rafs_prefetch *prefetch, rafs_error *err)
 {
     const struct plan *plan = &prefetch->plan;
@@ -383,7 +337,7 @@ static int begin(struct rafs_prefetch *prefetch, rafs_error *err)
     if (rc == RAFS_OK)
         return rc;
     rafsi_crew_drop(prefetch->crew, &prefetch->task);
-    delist(prefetch);
+    rafsi_prefetch_delist(prefetch);
     return rafsi_fail(err, rc, RAFS_STAGE_FETCH, NULL, "no thread can be started");
 }
 
@@ -425,131 +379,4 @@ int rafsi_prefetch_start(struct rafsi_reader *reader,
     }
     *out = prefetch;
     return RAFS_OK;
-}
-
-/* Nobody runs a step any more. */
-static void orphan(struct rafs_prefetch *prefetch)
-{
-    static const rafs_error closed = {.code = RAFS_E_CANCELLED,
-                                      .stage = RAFS_STAGE_FETCH,
-                                      .text = "the image was closed"};
-
-    rafsi_plan_drop(&prefetch->plan);
-    pthread_mutex_lock(&prefetch->lock);
-    prefetch->crew = NULL;
-    prefetch->reader = NULL;
-    if (prefetch->phase != ENDED)
-        end_with(prefetch, RAFS_E_CANCELLED, &closed);
-    prefetch->phase = ENDED;
-    prefetch->progress.ended = 1;
-    pthread_cond_broadcast(&prefetch->changed);
-    pthread_mutex_unlock(&prefetch->lock);
-    rafs_cancel_fire(prefetch->done);
-}
-
-void rafsi_prefetch_orphan_all(struct rafsi_reader *reader)
-{
-    while (reader->prefetches) {
-        struct rafs_prefetch *prefetch = reader->prefetches;
-
-        reader->prefetches = prefetch->next;
-        orphan(prefetch);
-    }
-}
-
-void rafs_prefetch_cancel(rafs_prefetch *prefetch)
-{
-    static const rafs_error cancelled = {.code = RAFS_E_CANCELLED,
-                                         .stage = RAFS_STAGE_FETCH,
-                                         .text = "prefetch was cancelled"};
-
-    if (!prefetch)
-        return;
-    pthread_mutex_lock(&prefetch->lock);
-    if (prefetch->phase != ENDED) {
-        end_with(prefetch, RAFS_E_CANCELLED, &cancelled);
-        if (prefetch->crew)
-            rafsi_crew_delay(prefetch->crew, &prefetch->task, 0);
-    }
-    pthread_mutex_unlock(&prefetch->lock);
-    rafs_cancel_fire(prefetch->cancel);
-}
-
-void rafs_prefetch_free(rafs_prefetch *prefetch)
-{
-    if (!prefetch)
-        return;
-    if (prefetch->crew) {
-        rafs_prefetch_cancel(prefetch);
-        rafsi_crew_drop(prefetch->crew, &prefetch->task);
-        delist(prefetch);
-    }
-    if (prefetch->reader)
-        rafsi_plan_drop(&prefetch->plan);
-    rafs_cancel_free(prefetch->cancel);
-    rafs_cancel_free(prefetch->done);
-    pthread_cond_destroy(&prefetch->changed);
-    pthread_mutex_destroy(&prefetch->lock);
-    rafsi_free(&prefetch->env, prefetch);
-}
-
-static bool wait_slice(struct rafs_prefetch *prefetch)
-{
-    enum { SLICE_MS = 20 };
-    struct timespec until;
-    bool ended;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += SLICE_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&prefetch->lock);
-    if (prefetch->phase != ENDED)
-        pthread_cond_timedwait(&prefetch->changed, &prefetch->lock, &until);
-    ended = prefetch->phase == ENDED;
-    pthread_mutex_unlock(&prefetch->lock);
-    return ended;
-}
-
-int rafs_prefetch_wait(rafs_prefetch *prefetch, const rafs_call *call, rafs_error *err)
-{
-    rafs_call taken;
-    int rc;
-
-    if (!prefetch)
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "prefetch",
-                          "prefetch is NULL");
-    rc = rafsi_call_take(call, &taken, err);
-    if (rc < 0)
-        return rc;
-    while (!wait_slice(prefetch)) {
-        rc = rafsi_call_check(&prefetch->env, &taken, RAFS_STAGE_FETCH, err);
-        if (rc < 0)
-            return rc;
-    }
-    if (prefetch->rc < 0 && err)
-        *err = prefetch->error;
-    return prefetch->rc;
-}
-
-int32_t rafs_prefetch_fd(const rafs_prefetch *prefetch)
-{
-    return rafs_cancel_fd(prefetch->done);
-}
-
-int rafs_prefetch_get_progress(rafs_prefetch *prefetch, rafs_prefetch_progress *progress,
-                               rafs_error *err)
-{
-    rafs_prefetch_progress made;
-
-    if (!prefetch || !progress)
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "prefetch",
-                          "prefetch or progress is NULL");
-    pthread_mutex_lock(&prefetch->lock);
-    made = prefetch->progress;
-    pthread_mutex_unlock(&prefetch->lock);
-    return rafsi_give_struct(&made, sizeof(made), progress, "rafs_prefetch_progress",
-                             err);
 }

@@ -2,7 +2,7 @@
 #ifndef RAFSI_READ_TRACE_H
 #define RAFSI_READ_TRACE_H
 
-#include "format/trace.h"
+#include "format/format.h"
 #include "rafs/trace.h"
 #include "read/reader.h"
 
