@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 
 #include "read/reader.h"
 #include "read/trace.h"
@@ -318,6 +319,18 @@ static int lead_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     return rc;
 }
 
+/* Whoever is offline wants to know that the cache was looked at. */
+static void say_not_cached(const struct rafsi_reader *reader, int rc, rafs_error *err)
+{
+    char why[sizeof(err->text)];
+
+    if (!reader->store || (rc != RAFS_E_BACKEND && rc != RAFS_E_TIMEOUT))
+        return;
+    memcpy(why, err->text, sizeof(why));
+    snprintf(err->text, sizeof(err->text),
+             "not in the cache, and no source has it: %.240s", why);
+}
+
 /* Fetch as the one that all others wait for. */
 static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 const struct rafsi_cache_key *key, const struct wish *wish,
@@ -348,6 +361,7 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
         }
     }
     rafsi_kept_end(reader, chunk, kept);
+    say_not_cached(reader, rc, &local);
     rafsi_fail_object(&local, rc, "blob %s", reader->tree->blobs[chunk->record.blob].id);
     rafsi_flight_land(reader->flights, flight, rc, good, &local);
     rafsi_window_finish(reader, rest, call); /* those who wait for the chunk go first */
