@@ -263,9 +263,29 @@ void command_close(struct command *c)
     remote_close(c);
 }
 
+/* --trace-record; a run that is interrupted writes nothing. */
+static void save_trace(struct command *c)
+{
+    rafs_error err = RAFS_ERROR_INIT;
+    rafs_trace *trace = NULL;
+
+    if (!c->trace_file || !c->image || command_interrupted(c))
+        return;
+    if (rafs_trace_take(c->image, &trace, NULL, &err) < 0 ||
+        rafs_trace_save_path(trace, c->trace_file, &err) < 0) {
+        if (err.code == RAFS_E_BACKEND && err.os_errno)
+            command_say(c, EXIT_SOURCE, "%s: %s (%s)", c->trace_file, err.text,
+                        strerror(err.os_errno));
+        else
+            command_failed(c, c->trace_file, &err);
+    }
+    rafs_trace_free(trace);
+}
+
 int command_end(struct command *c)
 {
     finish_output(c);
+    save_trace(c);
     stats_show(c);
     command_close(c);
     rafs_cache_close(c->cache);
@@ -334,7 +354,7 @@ static bool add_sources(struct command *c, const char *image_path)
     return remote_add_sources(c);
 }
 
-bool command_open(struct command *c, const char *image_path)
+static bool open_image(struct command *c, const char *image_path)
 {
     rafs_open_options options = RAFS_OPEN_OPTIONS_INIT;
     rafs_env env = RAFS_ENV_INIT;
@@ -351,6 +371,7 @@ bool command_open(struct command *c, const char *image_path)
         !cache_open_for(c, remote_is_network(image_path) || remote_has_sources(c)))
         return false;
     options.cache = c->cache;
+    options.flags = c->learn ? RAFS_OPEN_TRACE : 0;
     if (remote_is(image_path)) {
         if (!add_sources(c, image_path))
             return false;
@@ -376,4 +397,16 @@ bool command_open(struct command *c, const char *image_path)
         return false;
     }
     return true;
+}
+
+bool command_open(struct command *c, const char *image_path)
+{
+    rafs_error err = RAFS_ERROR_INIT;
+
+    if (!open_image(c, image_path))
+        return false;
+    if (!c->trace_file || rafs_trace_start(c->image, &err) == RAFS_OK)
+        return true;
+    command_failed(c, image_path, &err);
+    return false;
 }

@@ -65,6 +65,8 @@ enum {
     OPT_CLIENT_KEY,
     OPT_PLATFORM,
     OPT_REFERRERS,
+    OPT_TRACE_RECORD,
+    OPT_LEARN,
     OPT_STATS,
     OPT_STATS_FILE,
     OPT_HELP,
@@ -93,6 +95,8 @@ enum {
     { "client-key", required_argument, NULL, OPT_CLIENT_KEY },  \
     { "platform", required_argument, NULL, OPT_PLATFORM },      \
     { "referrers", no_argument, NULL, OPT_REFERRERS },          \
+    { "trace-record", required_argument, NULL, OPT_TRACE_RECORD }, \
+    { "learn", no_argument, NULL, OPT_LEARN },                  \
     { "stats", optional_argument, NULL, OPT_STATS },            \
     { "stats-file", required_argument, NULL, OPT_STATS_FILE },  \
     { "help", no_argument, NULL, OPT_HELP }
@@ -125,6 +129,8 @@ struct command {
     const char *client_key;
     const char *platform;   /* OS/ARCHITECTURE */
     bool referrers;         /* an ordinary image may have a RAFS form attached */
+    const char *trace_file; /* what is read is recorded there; NULL: not */
+    bool learn;             /* from the last run, for the next one */
     const char *stats;      /* what is shown at the end; NULL: nothing */
     const char *stats_file; /* where; NULL: standard error */
     rafs_http *http;        /* NULL: IMAGE is a file */
@@ -218,8 +224,11 @@ int cmd_extract(int argc, char **argv);
 int cmd_find(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
+int cmd_prefetch(int argc, char **argv);
+int cmd_pull(int argc, char **argv);
 int cmd_readlink(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_tar(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
 
 #endif

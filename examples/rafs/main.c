@@ -17,9 +17,12 @@ static const struct {
     {"find", cmd_find, "print paths that pass tests"},
     {"info", cmd_info, "show what an image is"},
     {"ls", cmd_ls, "list directories"},
+    {"prefetch", cmd_prefetch, "fetch parts of an image beforehand"},
+    {"pull", cmd_pull, "fetch all of an image, to read it offline"},
     {"readlink", cmd_readlink, "print targets of symbolic links"},
     {"stat", cmd_stat, "show all attributes of files"},
     {"tar", cmd_tar, "write a pax archive to standard output"},
+    {"trace", cmd_trace, "show what was read when"},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };

@@ -69,6 +69,11 @@ static void print_help(const struct command *c)
         "  --cache-quota SIZE   disk space that the cache may take (default: no limit)\n"
         "  --cache-keep-free SIZE   disk space that it leaves (default: 5 %, at most 1 "
         "GiB)\n"
+        "  --learn              fetch beforehand what the last run with --learn read, "
+        "and\n"
+        "                       remember what this one reads; needs a cache\n"
+        "  --trace-record FILE  write down what is read, for rafs prefetch and rafs "
+        "trace\n"
         "  --platform OS/ARCH   which image of an index; default: this machine's\n"
         "  --referrers          where IMAGE is an ordinary one, take a RAFS form "
         "attached "
@@ -172,6 +177,12 @@ static int common_option(struct command *c, int opt)
         return 0;
     case OPT_REFERRERS:
         c->referrers = true;
+        return 0;
+    case OPT_TRACE_RECORD:
+        c->trace_file = optarg;
+        return 0;
+    case OPT_LEARN:
+        c->learn = true;
         return 0;
     case OPT_STATS:
         return stats_form(c, optarg) ? 0 : OPT_STOP;

@@ -4,9 +4,10 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='cache cat check chunks extract find help info ls readlink stat tar'
+    local commands='cache cat check chunks extract find help info ls prefetch pull readlink stat tar trace'
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
+        --learn --trace-record
         --platform --referrers --plain-http --ca-file
         --client-cert --client-key --insecure --stats --stats-file --help'
     local options
@@ -20,6 +21,10 @@ _rafs()
     --blob-dir | --cache-dir)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        return
+        ;;
+    --progress)
+        mapfile -t COMPREPLY < <(compgen -W 'auto plain json none' -- "$cur")
         return
         ;;
     --digest)
@@ -53,6 +58,9 @@ _rafs()
     cat) options='--offset --length' ;;
     check) options='--json --metadata-only' ;;
     chunks | info) options='--json' ;;
+    prefetch) options='--table --trace --bandwidth --progress --json' ;;
+    pull) options='--dry-run --bandwidth --progress --json' ;;
+    trace) options='--json -o --size' ;;
     extract) options='--overwrite --sparse --same-owner --no-same-owner --no-xattrs --json' ;;
     find) options='-name -path -type -size -perm -links -uid -gid -xattr -print0 --json' ;;
     ls) options='-l -R --json --digest' ;;

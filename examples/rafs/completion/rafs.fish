@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands cache cat check chunks extract find help info ls readlink stat tar
+set -l commands cache cat check chunks extract find help info ls prefetch pull readlink stat tar trace
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l some "__fish_seen_subcommand_from $commands"
 
@@ -14,9 +14,12 @@ complete -c rafs -n $none -f -a find -d 'Print paths that pass tests'
 complete -c rafs -n $none -f -a help -d 'Show help'
 complete -c rafs -n $none -f -a info -d 'Show what an image is'
 complete -c rafs -n $none -f -a ls -d 'List directories'
+complete -c rafs -n $none -f -a prefetch -d 'Fetch parts of an image beforehand'
+complete -c rafs -n $none -f -a pull -d 'Fetch all of an image, to read it offline'
 complete -c rafs -n $none -f -a readlink -d 'Print targets of symbolic links'
 complete -c rafs -n $none -f -a stat -d 'Show all attributes of files'
 complete -c rafs -n $none -f -a tar -d 'Write a pax archive to standard output'
+complete -c rafs -n $none -f -a trace -d 'Show what was read when'
 complete -c rafs -n $none -l version -d 'Show versions'
 complete -c rafs -l help -d 'Show help'
 
@@ -32,6 +35,8 @@ complete -c rafs -n $some -l cache-dir -r -a '(__fish_complete_directories)' -d 
 complete -c rafs -n $some -l no-cache -d 'Keep nothing'
 complete -c rafs -n $some -l cache-quota -x -d 'Disk space for chunks'
 complete -c rafs -n $some -l cache-keep-free -x -d 'Disk space left to others'
+complete -c rafs -n $some -l learn -d 'Fetch beforehand what the last run read'
+complete -c rafs -n $some -l trace-record -r -d 'Write down what is read'
 complete -c rafs -n $some -l platform -x -a 'linux/amd64 linux/arm64' -d 'Which image of an index'
 complete -c rafs -n $some -l referrers -d 'Take a RAFS form attached to an ordinary image'
 complete -c rafs -n $some -l plain-http -d 'http instead of https'
@@ -44,7 +49,7 @@ complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
-set -l json '__fish_seen_subcommand_from cache check chunks extract find info ls stat'
+set -l json '__fish_seen_subcommand_from cache check chunks extract find info ls prefetch pull stat trace'
 complete -c rafs -n $json -l json -d 'JSON output'
 set -l keep '__fish_seen_subcommand_from cache'
 complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
@@ -55,6 +60,15 @@ complete -c rafs -n $keep -l rate -x -d 'Bytes a second'
 complete -c rafs -n $keep -l blob -d 'Operands are blobs'
 complete -c rafs -n '__fish_seen_subcommand_from cat' -l offset -x -d 'First byte'
 complete -c rafs -n '__fish_seen_subcommand_from cat' -l length -x -d 'Bytes'
+set -l fetch '__fish_seen_subcommand_from pull prefetch'
+complete -c rafs -n $fetch -l bandwidth -x -d 'Bytes a second'
+complete -c rafs -n $fetch -l progress -x -a 'auto plain json none' -d 'How it is shown'
+complete -c rafs -n '__fish_seen_subcommand_from pull' -l dry-run -d 'Say what is missing'
+complete -c rafs -n '__fish_seen_subcommand_from prefetch' -l table -d 'What the image lists'
+complete -c rafs -n '__fish_seen_subcommand_from prefetch' -l trace -r -d 'What an earlier run read'
+complete -c rafs -n '__fish_seen_subcommand_from trace' -f -a 'show plot'
+complete -c rafs -n '__fish_seen_subcommand_from trace' -s o -r -d 'Where the picture goes'
+complete -c rafs -n '__fish_seen_subcommand_from trace' -l size -x -d 'Of the picture, WxH'
 complete -c rafs -n '__fish_seen_subcommand_from check' -l metadata-only -d 'Leave the blobs alone'
 complete -c rafs -n '__fish_seen_subcommand_from extract' -l overwrite -d 'Replace files that exist'
 complete -c rafs -n '__fish_seen_subcommand_from extract' -l sparse -d 'Make holes of blocks of zeros too'

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFS_COMMAND_FETCHING_H
+#define RAFS_COMMAND_FETCHING_H
+
+/* What `rafs pull` and `rafs prefetch` share: a prefetch, watched until it ends. */
+
+#include "command.h"
+
+enum progress_form { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
+
+struct fetching {
+    struct command *c;
+    rafs_prefetch_options options;
+    enum progress_form form;
+    bool json; /* the summary */
+};
+
+/* "plain", "json" or "none". */
+bool fetching_form(struct fetching *f, const char *text);
+/* SIZE a second; both report what is wrong with it. */
+bool fetching_bandwidth(struct fetching *f, const char *text);
+
+/* Prefetch of the open image, its summary, and what went wrong. */
+void fetching_run(struct fetching *f);
+
+#endif
