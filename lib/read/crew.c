@@ -152,13 +152,14 @@ static void *work(void *user)
     return NULL;
 }
 
-/* Threads for so many steps more. The lock is held. */
+/* Threads for so many steps more; none any more when the crew ends, for nobody would join
+ * them. The lock is held. */
 static int staff(struct rafsi_crew *crew, unsigned steps)
 {
     unsigned busy = crew->started - crew->idle;
     unsigned goal = (unsigned)rafsi_min((uint64_t)busy + steps, THREADS_MAX);
 
-    while (crew->started < goal &&
+    while (!crew->ending && crew->started < goal &&
            rafsi_thread_start(&crew->threads[crew->started], work, crew) == RAFS_OK)
         crew->started++;
     return crew->started > 0 ? RAFS_OK : RAFS_E_NOMEM;
