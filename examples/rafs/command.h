@@ -130,6 +130,7 @@ struct command {
     const char *platform;   /* OS/ARCHITECTURE */
     bool referrers;         /* an ordinary image may have a RAFS form attached */
     const char *trace_file; /* what is read is recorded there; NULL: not */
+    bool all;               /* the config too, for who goes offline */
     bool learn;             /* from the last run, for the next one */
     const char *stats;      /* what is shown at the end; NULL: nothing */
     const char *stats_file; /* where; NULL: standard error */

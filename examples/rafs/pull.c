@@ -102,6 +102,7 @@ int cmd_pull(int argc, char **argv)
         only_look = only_look || opt == OPT_DRY_RUN;
         f.json = f.json || opt == OPT_JSON;
     }
+    c.all = true;
     if (argc - optind != 1) {
         command_usage(&c, argc == optind ? "IMAGE is missing" : "too many operands");
     } else if (cache_open_for(&c, true) && !c.cache) {

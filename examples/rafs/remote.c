@@ -105,7 +105,8 @@ void remote_registry(struct command *c, rafs_registry_options *registry,
     registry->credentials = files;
     registry->platform = c->platform;
     registry->flags = (c->plain_http ? RAFS_REGISTRY_PLAIN_HTTP : 0u) |
-                      (c->referrers ? RAFS_REGISTRY_REFERRERS : 0u);
+                      (c->referrers ? RAFS_REGISTRY_REFERRERS : 0u) |
+                      (c->all ? RAFS_REGISTRY_CONFIG : 0u);
 }
 
 static bool open_registry(struct command *c, const char *image,

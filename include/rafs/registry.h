@@ -26,7 +26,11 @@ enum {
      * it (referrers API, or the tag that stands for it). Whoever may push to the
      * repository can attach one, so the digest in the reference does not bind it: the
      * image counts as pinned only by rafs_open_options.expect_digest. */
-    RAFS_REGISTRY_REFERRERS = 2
+    RAFS_REGISTRY_REFERRERS = 2,
+    /** Fetch the image's config too, and keep it in rafs_open_options.cache beside
+     * manifest and bootstrap, as a document "config" under its digest. Without a cache it
+     * is not fetched. */
+    RAFS_REGISTRY_CONFIG = 4
 };
 
 /** How a registry is used; zero in a field means the default. */

@@ -15,7 +15,8 @@ static int take_options(const rafs_registry_options *options, rafs_registry_opti
     int rc = rafsi_take_struct(options, out, sizeof(*out), "rafs_registry_options", err);
 
     if (rc == RAFS_OK &&
-        (out->flags & ~(uint32_t)(RAFS_REGISTRY_PLAIN_HTTP | RAFS_REGISTRY_REFERRERS)))
+        (out->flags & ~(uint32_t)(RAFS_REGISTRY_PLAIN_HTTP | RAFS_REGISTRY_REFERRERS |
+                                  RAFS_REGISTRY_CONFIG)))
         rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT,
                         "rafs_registry_options", "flags 0x%x are not known", out->flags);
     return rc;
@@ -157,6 +158,7 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     pull.platform = how.platform;
     pull.bootstrap_limit = wishes.limits.inlined_bootstrap_bytes;
     pull.call = &wishes.call;
+    pull.config = how.flags & RAFS_REGISTRY_CONFIG;
     pull.referrers = how.flags & RAFS_REGISTRY_REFERRERS;
     rc = rafsi_registry_backend(from, &backend, err);
     if (rc == RAFS_OK)

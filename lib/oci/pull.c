@@ -224,6 +224,19 @@ static int choose(const struct oci_pull *pull, const struct rafsi_env *env,
     return why.code;
 }
 
+/* Nothing here needs it, but who has an image offline wants to run it. */
+static int get_config(const struct oci_pull *pull, const struct oci_manifest *manifest,
+                      const struct rafsi_env *env, rafs_error *err)
+{
+    struct oci_wanted wanted = {OCI_GET_LAYER, manifest->config.digest, NULL,
+                                OCI_JSON_MAX};
+    struct document config = {0};
+    int rc = get(pull, &wanted, "config", "config", env, &config, err);
+
+    drop(env, &config);
+    return rc;
+}
+
 int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
                    uint8_t **bootstrap, size_t *len, bool *bound, rafs_error *err)
 {
@@ -248,6 +261,8 @@ int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
 
         rc = get(pull, &wanted, "bootstrap layer", "boot", env, &layer, err);
     }
+    if (rc == RAFS_OK && pull->config && pull->shelf)
+        rc = get_config(pull, &manifest, env, err);
     rafsi_oci_manifest_drop(env, &manifest);
     if (rc == RAFS_OK)
         rc = rafsi_layer_bootstrap(env, layer.bytes, layer.len, pull->bootstrap_limit,

@@ -25,6 +25,7 @@ struct oci_pull {
     const char *tag;       /* NULL, without a digest: the only image of the store */
     const char *platform;  /* NULL: this machine's */
     bool referrers;        /* look for a RAFS form that hangs on an ordinary image */
+    bool config;           /* put the config onto the shelf too */
     struct rafsi_hashes *hashes;
     uint64_t bootstrap_limit;
     const rafs_call *call;

@@ -150,6 +150,11 @@ def pull_and_read_offline(folder):
     report.check("pull: no stored byte twice",
                  registry.data_bytes <= sum(len(registry.blobs[d])
                                             for d in registry.data))
+    with registry.lock:
+        whole = registry.requests
+    report.check("pull: manifest, bootstrap, config and blob", whole == 4, whole)
+    kept = rafs("cache", "ls", "--json", *cache).stdout
+    report.check("pull: the config is kept", b"config-" in kept, kept)
     registry.reset()
     run = rafs("pull", *cache, "--json", registry.image)
     report.check("pull again: no request at all", run.returncode == 0 and
