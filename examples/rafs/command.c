@@ -253,8 +253,23 @@ static void finish_output(struct command *c)
         command_say(c, EXIT_SOURCE, "standard output: %s", strerror(output_errno));
 }
 
+void command_fetch_along(struct command *c, char **paths, size_t count)
+{
+    rafs_prefetch_options options = RAFS_PREFETCH_OPTIONS_INIT;
+
+    if (!c->cache || !remote_is_network(c->image_path))
+        return;
+    options.what = count > 0 ? RAFS_PREFETCH_LIST : RAFS_PREFETCH_ALL;
+    options.paths = (const char *const *)paths;
+    options.path_count = count;
+    /* Whatever is wrong, who reads will be told. */
+    (void)rafs_prefetch_start(c->image, &options, &c->along, command_call(c), NULL);
+}
+
 void command_close(struct command *c)
 {
+    rafs_prefetch_free(c->along);
+    c->along = NULL;
     rafs_image_close(c->image);
     c->image = NULL;
     for (size_t i = 0; i < c->backend_count; i++)

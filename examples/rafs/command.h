@@ -136,6 +136,7 @@ struct command {
     const char *stats_file; /* where; NULL: standard error */
     rafs_http *http;        /* NULL: IMAGE is a file */
     rafs_image *image;
+    rafs_prefetch *along; /* command_fetch_along(); NULL: none */
     rafs_backend *backends[RAFS_SOURCES_MAX];
     size_t backend_count;
     rafs_call call;
@@ -159,6 +160,10 @@ int command_getopt(struct command *c, int argc, char **argv, const char *shorts,
 
 /* Open IMAGE with the sources that were asked for. False: reported and noted. */
 bool command_open(struct command *c, const char *image_path);
+/* All below these paths, or everything, will be read: fetch it at the rate of the link
+ * meanwhile, in the order of the blobs. Without a cache to put it into, or for an image
+ * at hand, nothing is done. */
+void command_fetch_along(struct command *c, char **paths, size_t count);
 /* Close it, for another one to be opened. */
 void command_close(struct command *c);
 

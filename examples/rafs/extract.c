@@ -245,8 +245,10 @@ int cmd_extract(int argc, char **argv)
         return command_end(&c);
     }
     x.dir = argv[optind + 1];
-    if (command_open(&c, argv[optind]))
+    if (command_open(&c, argv[optind])) {
+        command_fetch_along(&c, argv + optind + 2, (size_t)(argc - optind) - 2);
         extract_all(&x, argv + optind + 2, (size_t)(argc - optind) - 2, json);
+    }
     if (c.image) {
         say_lacks(&x, strict);
         if (json)

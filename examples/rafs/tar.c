@@ -42,7 +42,9 @@ int cmd_tar(int argc, char **argv)
         command_say(&c, EXIT_UNSUPPORTED,
                     "this rafs was built without libarchive; on Debian: "
                     "apt-get install libarchive-dev, then build again");
-    else if (command_open(&c, argv[optind]))
+    else if (command_open(&c, argv[optind])) {
+        command_fetch_along(&c, argv + optind + 1, (size_t)(argc - optind) - 1);
         tar_write(&c, argv + optind + 1, (size_t)(argc - optind) - 1);
+    }
     return command_end(&c);
 }

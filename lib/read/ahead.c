@@ -17,7 +17,8 @@ enum {
     RUN_MIN = 128 << 10,    /* read in order before anything is read ahead */
     AHEAD_FIRST = 1 << 20,  /* then this many bytes, later as many as were read */
     JITTER_MAX = 256 << 10, /* readers of one file may overtake each other by so much */
-    FLOWS = 8,
+    FLOW_SETS = 4,
+    FLOWS = 4,          /* at once in the blobs of a set */
     FLOW_MIN = 1 << 20, /* of a blob, read in order, before it is read on across files */
     FLOW_JOB = 2 << 20, /* of a blob, in one job */
     FLOW_CHUNKS = 512,  /* looked at for one job */
@@ -41,10 +42,18 @@ struct stream {
  * far ahead one may be.
  */
 struct flow {
-    atomic_flag busy;
     uint32_t blob; /* its index plus one; 0: none */
     uint32_t next; /* number of the chunk behind those queued */
     uint64_t first, high, queued;
+    uint64_t used; /* when, in uses of its set */
+};
+
+/* A chunk that lies elsewhere, such as one that files share, is no end of a flow: it may
+ * begin another one. */
+struct flow_set {
+    atomic_flag busy;
+    uint64_t uses;
+    struct flow flows[FLOWS];
 };
 
 struct job {
@@ -63,7 +72,7 @@ struct ahead {
     struct job jobs[JOBS_MAX];
     size_t first, count;
     struct stream streams[SLOTS];
-    struct flow flows[FLOWS];
+    struct flow_set flow_sets[FLOW_SETS];
 };
 
 static struct job *job_at(struct ahead *ahead, size_t i)
@@ -289,28 +298,52 @@ static bool post_chunks(struct ahead *ahead, struct flow *flow, uint64_t goal,
     return !last;
 }
 
-static bool flows_on(struct flow *flow, const struct chunk_record *record)
+/* Does the chunk lie where the flow is? */
+static bool flows_on(const struct ahead *ahead, const struct flow *flow,
+                     const struct chunk_record *record)
 {
     uint64_t at = record->uncompressed_offset;
+    uint64_t end = flow->queued > flow->high ? flow->queued : flow->high;
 
-    return flow->blob == record->blob + 1 && at + JITTER_MAX >= flow->first &&
-           at <= (flow->queued > flow->high ? flow->queued : flow->high) + JITTER_MAX;
+    return flow->blob == record->blob + 1 && at + ahead->most >= flow->high &&
+           at + JITTER_MAX >= flow->first && at <= end + JITTER_MAX;
 }
 
-/* The slot is held. */
+/* The flow of a chunk: the one that it goes on, or a new one in place of the one that
+ * was not used for the longest time. The set is held. */
+static struct flow *flow_of(struct ahead *ahead, struct flow_set *set,
+                            const struct chunk_record *record)
+{
+    uint64_t end = record->uncompressed_offset + record->uncompressed_size;
+    struct flow *oldest = &set->flows[0];
+
+    set->uses++;
+    for (size_t i = 0; i < FLOWS; i++) {
+        struct flow *flow = &set->flows[i];
+
+        if (flows_on(ahead, flow, record)) {
+            flow->used = set->uses;
+            return flow;
+        }
+        if (flow->used < oldest->used)
+            oldest = flow;
+    }
+    *oldest = (struct flow){.blob = record->blob + 1,
+                            .next = record->index + 1,
+                            .first = record->uncompressed_offset,
+                            .high = end,
+                            .queued = end,
+                            .used = set->uses};
+    return oldest;
+}
+
+/* The set is held. */
 static bool flow_on(struct ahead *ahead, struct flow *flow,
                     const struct chunk_record *record)
 {
     uint64_t end = record->uncompressed_offset + record->uncompressed_size;
     uint64_t run, distance, most;
 
-    if (!flows_on(flow, record)) {
-        flow->blob = record->blob + 1;
-        flow->first = record->uncompressed_offset;
-        flow->high = flow->queued = end;
-        flow->next = record->index + 1;
-        return false;
-    }
     if (end > flow->high)
         flow->high = end;
     if (end > flow->queued) {
@@ -330,17 +363,17 @@ static bool flow_on(struct ahead *ahead, struct flow *flow,
 bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
 {
     struct ahead *ahead = reader->ahead;
-    struct flow *flow;
+    struct flow_set *set;
     bool flows;
 
     if (!ahead || ahead->strict || reader->tree->super.version != 6 ||
         !rafsi_plainly_placed(reader, chunk))
         return false;
-    flow = &ahead->flows[chunk->record.blob % FLOWS];
-    if (atomic_flag_test_and_set_explicit(&flow->busy, memory_order_acquire))
+    set = &ahead->flow_sets[chunk->record.blob % FLOW_SETS];
+    if (atomic_flag_test_and_set_explicit(&set->busy, memory_order_acquire))
         return true; /* whoever is at it sees to it */
-    flows = flow_on(ahead, flow, &chunk->record);
-    atomic_flag_clear_explicit(&flow->busy, memory_order_release);
+    flows = flow_on(ahead, flow_of(ahead, set, &chunk->record), &chunk->record);
+    atomic_flag_clear_explicit(&set->busy, memory_order_release);
     return flows;
 }
 
@@ -372,8 +405,8 @@ int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err)
                                       .width = AHEAD_THREADS};
     for (size_t i = 0; i < SLOTS; i++)
         atomic_flag_clear(&ahead->streams[i].busy);
-    for (size_t i = 0; i < FLOWS; i++)
-        atomic_flag_clear(&ahead->flows[i].busy);
+    for (size_t i = 0; i < FLOW_SETS; i++)
+        atomic_flag_clear(&ahead->flow_sets[i].busy);
     rc = rafsi_reader_crew(reader, &ahead->crew, err);
     if (rc == RAFS_OK && pthread_mutex_init(&ahead->lock, NULL) != 0)
         rc = rafsi_fail_nomem(err, sizeof(ahead->lock));
