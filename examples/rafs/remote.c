@@ -136,7 +136,11 @@ void remote_shown(const char *url, char *out, size_t room)
     for (const char *at = host; at < end; at++)
         if (*at == '@')
             user_end = at + 1;
-    snprintf(out, room, "%.*s%s", (int)(host - url), url, user_end);
+    /* A '/' in a password ends the host too early; then no one can tell what is what. */
+    if (strchr(end, '@'))
+        snprintf(out, room, "%.*s\u2026%s", (int)(host - url), url, strrchr(end, '@'));
+    else
+        snprintf(out, room, "%.*s%s", (int)(host - url), url, user_end);
 }
 
 static bool is_loopback(const char *host)
