@@ -115,6 +115,8 @@ def start_reader(*args, env=None):
 
 def end_reader(child, jobs=("-",), seconds=200):
     out, log = child.communicate("".join(j + "\n" for j in jobs).encode(), timeout=seconds)
+    if child.returncode != 0:  # a sanitizer has something to say
+        report.check("the reader ends well", False, f"{child.args}\n{log[-5000:].decode()}")
     return Outcome(child.returncode, out.decode(errors="replace"),
                    log.decode(errors="replace"))
 
