@@ -32,7 +32,8 @@ static const char *judge_headers(struct http_attempt *attempt, int status)
     if (status != 206) {
         attempt->at = 0;
         answer->range_ignored = attempt->ask_range && status == 200;
-        if (attempt->length != UINT64_MAX)
+        /* That of a 416 or another error is of its own body. */
+        if (attempt->length != UINT64_MAX && status / 100 == 2)
             answer->total = attempt->length;
         return NULL;
     }
@@ -355,6 +356,12 @@ static enum http_verdict judge_answer(struct http_attempt *attempt, rafs_error *
                      "the server answers with status %s", status);
     default:
         break;
+    }
+    /* All had come before it broke off, and nobody had said so. */
+    if (answer->status == 416 && attempt->ask_range && !request->ranged &&
+        answer->total == attempt->from) {
+        answer->status = 200;
+        answer->len = (size_t)attempt->from;
     }
     if (answer->status / 100 != 2 || head)
         return HTTP_DONE;

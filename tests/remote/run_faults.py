@@ -17,7 +17,8 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from reading import (digest_of, end_reader, full, rafs, reader, report,  # noqa: E402
                      set_programs, shown, start_reader)
-from server import Server, blob_of, boot_of  # noqa: E402
+from run_pull import make_image  # noqa: E402
+from server import Server, blob_of, boot_of, sha  # noqa: E402
 
 KIND = "v6-none"
 FILE = "/data/twin"
@@ -265,6 +266,34 @@ def row_3():
                  outcome.only("RAFS_E_TIMEOUT") and outcome.longest < 20000 and
                  len(ranges) > 2 and ranges == list(range(ranges[0], ranges[0] + len(ranges))),
                  f"{ranges[:9]} {outcome}")
+
+
+def row_3_documents():
+    """Manifest and bootstrap cut in each way that a body can be, and behind its last byte."""
+    blobs, manifest, layer = make_image(KIND)
+    for way in ("length", "chunks", "end"):
+        seen = set()
+
+        def act(request, client):
+            name = request.path.split("/")[-1]
+            body = manifest if "/manifests/" in request.path else blobs[name]
+            if name in seen:
+                client.part(request, body)
+                return
+            seen.add(name)
+            if way == "length":
+                client.send(b"HTTP/1.1 200 x\r\nContent-Length: %d\r\n\r\n" % len(body) +
+                            body[:len(body) // 2])
+            else:
+                part = body if way == "end" else body[:len(body) // 2]
+                client.send(b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                            b"%x\r\n" % len(part) + part + b"\r\n")
+            client.close()
+
+        with Server(act) as server:
+            outcome = reader("--read", FILE, "--threads", 1,
+                             jobs=[f"docker://{server.host}/a/b@{sha(manifest)}"])
+        report.check(f"row 3: documents cut: {way}", outcome.good(GOOD) == 1, outcome)
 
 
 # --- row 4: other bytes -------------------------------------------------------------------
@@ -547,7 +576,7 @@ def main():
     args = parser.parse_args()
     set_programs(args.rafs)
     GOOD, GOOD_SMALL = digest_of(KIND, FILE), digest_of(KIND, SMALL)
-    tests = [row_1, row_2, row_3, row_4, row_7, redirects_keep_secrets, row_16, row_17,
+    tests = [row_1, row_2, row_3, row_3_documents, row_4, row_7, redirects_keep_secrets, row_16, row_17,
              every_state, retry_after]
     report.run({test.__name__: test for test in tests}, args.only)
     return report.finish()
