@@ -209,7 +209,7 @@ static void list_platforms(const json_t *items, char *out, size_t room)
                          entry.platform.variant);
         if (bytes < 0 || strstr(out, one))
             continue;
-        if (len + (size_t)bytes + 6 > room) {
+        if (len + 2 + (size_t)bytes + sizeof(" …") > room) {
             memcpy(out + len, " …", sizeof(" …"));
             return;
         }

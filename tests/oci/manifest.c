@@ -399,9 +399,32 @@ START_TEST(referrers_come_with_nydus_first)
 }
 END_TEST
 
+/* The list of platforms in an error ends in its room, wherever one ends in it. */
+START_TEST(platforms_that_do_not_fit_are_left_out)
+{
+    for (int arch = 13; arch < 32; arch++) {
+        char text[4096] =
+            "{\"schemaVersion\":2,\"mediaType\":\"" OCI_I "\",\"manifests\":[";
+        rafs_error err = RAFS_ERROR_INIT;
+        struct oci_descriptor out;
+
+        for (int i = 0; i < 6; i++)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                     "%s{" D ",\"size\":9,\"platform\":{\"os\":\"%0*d\","
+                     "\"architecture\":\"%0*d\"}}",
+                     i ? "," : "", i % 2 ? 44 - arch : 12, i, arch, i);
+        strcat(text, "]}");
+        ck_assert_int_eq(rafsi_oci_index_pick(text, strlen(text), NULL, &out, &err),
+                         RAFS_E_NOENT);
+        ck_assert_msg(strstr(err.text, "…"), "%s", err.text);
+    }
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, nydus_manifest_gives_blobs_bootstrap_and_subject);
+    tcase_add_test(tcase, platforms_that_do_not_fit_are_left_out);
     tcase_add_test(tcase, bootstrap_without_version_is_v5_and_may_be_alone);
     tcase_add_test(tcase, ordinary_image_is_told_from_a_rafs_one);
     tcase_add_loop_test(tcase, malformed_manifest_is_refused, 0, COUNT(refused));
