@@ -85,7 +85,7 @@ static void list_names(const json_t *items, char *out, size_t room)
 
         if (!may_be_image(entry))
             continue;
-        if (len + strlen(name) + 6 > room) {
+        if (len + 2 + strlen(name) + sizeof(" …") > room) {
             memcpy(out + len, " …", sizeof(" …"));
             return;
         }

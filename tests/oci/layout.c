@@ -91,6 +91,27 @@ START_TEST(a_name_that_is_not_there_is_answered_with_those_that_are)
 }
 END_TEST
 
+/* The list of names in an error ends in its room, wherever a name ends in it. */
+START_TEST(names_that_do_not_fit_are_left_out)
+{
+    for (int first = 60; first < 100; first++) {
+        char text[2048] = "{\"schemaVersion\":2,\"manifests\":[";
+        rafs_error err = RAFS_ERROR_INIT;
+        uint8_t digest[OCI_DIGEST_BYTES];
+
+        for (int i = 0; i < 3; i++)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                     "%s{\"digest\":\"sha256:" HEX64 "\",\"size\":1,\"annotations\":"
+                     "{\"org.opencontainers.image.ref.name\":\"%0*d\"}}",
+                     i ? "," : "", i == 1 ? 154 - first : first, i);
+        strcat(text, "]}");
+        ck_assert_int_eq(rafsi_layout_pick(text, strlen(text), "none", digest, &err),
+                         RAFS_E_NOENT);
+        ck_assert_msg(strstr(err.text, "…"), "%s", err.text);
+    }
+}
+END_TEST
+
 /* Entries of index.json; {D} is the digest of the good manifest. */
 static const struct {
     const char *why, *entries, *name;
@@ -500,6 +521,7 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, an_archive_opens_by_name_by_digest_and_without_either);
     tcase_add_test(tcase, a_name_that_is_not_there_is_answered_with_those_that_are);
+    tcase_add_test(tcase, names_that_do_not_fit_are_left_out);
     tcase_add_loop_test(tcase, index_json_chooses_one_image_or_says_why_not, 0,
                         COUNT(indexes));
     tcase_add_test(tcase, an_index_in_an_index_ends_somewhere);
