@@ -12,6 +12,7 @@ void rafsi_search_begin(struct search *search, struct rafsi_reader *reader, uint
     search->len = len;
     search->count = rafsi_blob_order(reader, blob, search->order);
     search->at = 0;
+    search->tried = 0;
     search->failed = NO_SOURCE;
 }
 
@@ -57,6 +58,8 @@ bool rafsi_search_next(struct search *search, size_t *source, const rafs_call **
     next = search->order[search->at++];
     if (search->failed != NO_SOURCE && search->failed != next)
         rafsi_stats_failover(&reader->stats, search->failed);
+    if (search->tried >> next & 1)
+        rafsi_stats_retry(&reader->stats, next);
     search->failed = NO_SOURCE;
     /* A folder answers, or fails, at once: its time is nobody's. */
     if (reader->source_count > 1 && rafsi_backend_remote(reader->sources[next]))
@@ -90,6 +93,7 @@ void rafsi_search_failed(struct search *search, size_t source, int rc,
                  err->os_errno != EACCES && search->rounds.end_ns != 0 &&
                  rafsi_backend_remote(search->reader->sources[source]);
 
+    search->tried |= (uint32_t)1 << source;
     if (rc != RAFS_E_NOENT)
         search->failed = source;
     rafsi_rounds_failed(&search->rounds, source, rc, again, err);

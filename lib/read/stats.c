@@ -90,6 +90,11 @@ void rafsi_stats_hedge(struct stats *stats, size_t source)
     add(&stats->sources[source].events[RAFS_EVENT_HEDGE], 1);
 }
 
+void rafsi_stats_retry(struct stats *stats, size_t source)
+{
+    add(&stats->sources[source].events[RAFS_EVENT_RETRY], 1);
+}
+
 void rafsi_stats_failover(struct stats *stats, size_t source)
 {
     add(&stats->sources[source].events[RAFS_EVENT_FAILOVER], 1);

@@ -96,6 +96,8 @@ void rafsi_stats_cache_refused(struct stats *stats);
 void rafsi_stats_hedge(struct stats *stats, size_t source);
 /* Another source is asked since this one failed. */
 void rafsi_stats_failover(struct stats *stats, size_t source);
+/* A source that failed is asked again. */
+void rafsi_stats_retry(struct stats *stats, size_t source);
 
 /* Something that takes a while. */
 struct stats_timer {

@@ -199,10 +199,11 @@ def test_forms(folder):
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves the image's folder with ranges; the first blob request gets a 503, and blobs
-    lie behind a redirect."""
+    """Serves the image's folder with ranges; the first request of the image and of a blob
+    get a 503, and blobs lie behind a redirect."""
     protocol_version = "HTTP/1.1"
-    requests = sent = redirects = refusals = 0
+    requests = sent = redirects = 0
+    refused = set()
     broken = False
 
     def log_message(self, *args):
@@ -220,11 +221,11 @@ class Server(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         Server.requests += 1
         path = self.path
+        if path.startswith(("/blobs/", "/image")) and path not in Server.refused:
+            Server.refused.add(path)
+            self.answer(503, b"later")
+            return
         if path.startswith("/blobs/"):
-            if Server.refusals == 0:
-                Server.refusals += 1
-                self.answer(503, b"later")
-                return
             if Server.broken:
                 self.answer(403, b"no")
                 return
@@ -267,9 +268,17 @@ def test_against_a_server():
     for name, want in (("rafs_sent_requests", Server.requests),
                        ("rafs_received_bytes", Server.sent),
                        ("rafs_redirects", Server.redirects),
-                       ("rafs_retries", Server.refusals)):
+                       # The image has one source, so that it is asked again ...
+                       ("rafs_retries", 1)):
         report.check(f"{name} as the server counts", sum_of(stats, name) == want,
                      f"{sum_of(stats, name)}, not {want}")
+    # ... of the blob another source is asked, which does not have it.
+    for kind in ("RAFS_E_BACKEND", "RAFS_E_NOENT"):
+        report.check(f"one {kind} of a source", sum_of(
+            stats, "rafs_source_errors", kind=kind) == 1, stats["rafs_source_errors"])
+    report.check("the failure that was made up for is kept", [
+        (failure["source"], failure["tries"], "503" in failure["text"])
+        for failure in stats["failures"]] == [(host, 1, True)], stats["failures"])
     boot = os.path.getsize(IMAGE)
     report.check("opening has a cause of its own",
                  sum_of(stats, "rafs_fetched_bytes", cause="open") == boot,

@@ -19,6 +19,7 @@ static rafs_backend *backends[2];
 static rafs_image *image;
 static uint64_t cache_bytes; /* 0: as many as usual */
 static rafs_cache *cache;    /* NULL: none */
+static bool real_clock;      /* not the watch's */
 
 static void load(const char *variant)
 {
@@ -48,6 +49,8 @@ static void open_over(size_t sources, uint64_t merge_bytes)
     static const char *const names[] = {"first.example:5000", "second \"quoted\"\\\n"};
 
     watch_init(&watch);
+    if (real_clock)
+        watch.env.now_ns = NULL;
     for (size_t i = 0; i < sources; i++) {
         rafs_backend_ops ops = script_ops();
 
@@ -356,6 +359,35 @@ START_TEST(another_source_makes_up_for_one)
     take_table(&before);
     script_arm(&scripts[0], SCRIPT_FAILS, 1);
     ck_assert_int_eq(read_some(0, 1, NULL), RAFS_OK);
+    expect_changes(&before, CHANGES(changes));
+    end();
+}
+END_TEST
+
+START_TEST(a_source_that_failed_is_asked_again)
+{
+    static struct table before;
+    struct change changes[] = {
+        {RAFS_METRIC_READS, NULL, NULL, 1},
+        {RAFS_METRIC_READ_BYTES, NULL, NULL, 1},
+        {RAFS_METRIC_CHUNKS, "fetched", "demand", 1},
+        {RAFS_METRIC_SOURCE_ERRORS, FIRST, "RAFS_E_BACKEND", 1},
+        {RAFS_METRIC_RETRIES, FIRST, NULL, 1},
+        {RAFS_METRIC_REQUESTS, FIRST, "demand", 2},
+        {RAFS_METRIC_FETCHED_BYTES, FIRST, "demand", 0},
+        {RAFS_METRIC_SOURCE_ERRORS, SECOND, "RAFS_E_NOENT", 1},
+        {RAFS_METRIC_FAILOVERS, FIRST, NULL, 1},
+    };
+    rafs_call call;
+
+    real_clock = true;
+    begin(2);
+    changes[6].by = stored_at(0);
+    take_table(&before);
+    script_arm(&scripts[0], SCRIPT_FAILS, 1);
+    script_arm(&scripts[1], SCRIPT_NOENT, 0);
+    rafs_call_init(&call, NULL, 60000, NULL);
+    ck_assert_int_eq(read_some(0, 1, &call), RAFS_OK);
     expect_changes(&before, CHANGES(changes));
     end();
 }
@@ -731,6 +763,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_failure_is_counted_and_kept, 0, FAULTS);
     tcase_add_test(tcase, a_blob_that_no_source_has_is_no_fault_of_one);
     tcase_add_test(tcase, another_source_makes_up_for_one);
+    tcase_add_test(tcase, a_source_that_failed_is_asked_again);
     tcase_add_test(tcase, a_backend_counts_for_its_image);
     tcase_add_test(tcase, what_a_cache_does_is_counted);
     tcase_add_test(tcase, waits_are_measured);
