@@ -89,6 +89,7 @@ static int open_journal(struct rafsi_disk_blob *blob)
             return -1;
         (void)poll(NULL, 0, PAUSE_MS);
     }
+    errno = EAGAIN;
     return -1;
 }
 
@@ -180,7 +181,8 @@ bool rafsi_disk_ensure(struct rafsi_disk_blob *blob)
     if (open || rafsi_disk_paused(cache))
         return open;
     if (!open_files(blob, &data, &journal)) {
-        if (!blob->existing)
+        /* EAGAIN: somebody evicts it, and takes his time. That is no trouble. */
+        if (!blob->existing && errno != EAGAIN)
             rafsi_disk_trouble(cache, errno, "opening a blob's files");
         return false;
     }
