@@ -621,6 +621,53 @@ START_TEST(a_full_disk_costs_one_warning_and_is_tried_again_after_30_s)
 }
 END_TEST
 
+START_TEST(a_blob_that_is_being_evicted_is_waited_for_later_and_without_a_warning)
+{
+    struct flock lease = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)1 << 62, .l_len = 1};
+    rafs_cache_options options = RAFS_CACHE_OPTIONS_INIT;
+    rafs_env own = RAFS_ENV_INIT;
+    int fd;
+
+    close_cache();
+    own.log = count_log;
+    options.env = &own;
+    warnings = 0;
+    fd = open(in_dir("blob.ready"), O_RDWR);
+    NEED(fd >= 0 && fcntl(fd, F_OFD_SETLK, &lease) == 0);
+    NEED(rafs_cache_open(dir, &options, &cache, NULL) == RAFS_OK);
+    NEED(rafsi_disk_open(cache, "blob", &blob, NULL) == RAFS_OK);
+    put(0);
+    ck_assert(!kept(0));
+    close(fd);
+    put(0);
+    ck_assert(kept(0));
+    ck_assert_int_eq(warnings, 0);
+}
+END_TEST
+
+/* Two who find the same chunk bad: what one put anew, the other does not take back. */
+START_TEST(what_was_repaired_is_not_forgotten_by_those_who_saw_it_bad)
+{
+    struct rafsi_disk_chunk mine = chunk_of(4), others = chunk_of(4);
+    uint8_t have[SIZE];
+    struct rafsi_disk_blob *same;
+    rafs_cache *second;
+
+    put(4);
+    NEED(rafs_cache_open(dir, NULL, &second, NULL) == RAFS_OK);
+    NEED(rafsi_disk_open(second, "blob", &same, NULL) == RAFS_OK);
+    NEED(rafsi_disk_get(same, &others, have) && rafsi_disk_get(blob, &mine, have));
+    rafsi_disk_bad(blob, &mine);
+    put(4);
+    rafsi_disk_bad(same, &others);
+    ck_assert(kept(4));
+    ck_assert(rafsi_disk_has(same, &others));
+    rafsi_disk_close(same);
+    rafs_cache_close(second);
+}
+END_TEST
+
 START_TEST(documents_come_back_whole_or_not_at_all)
 {
     uint8_t digest[RAFSI_DIGEST_BYTES] = {1, 2, 3};
@@ -1078,6 +1125,9 @@ int main(void)
     tcase_add_test(tcase, one_process_fetches_and_its_death_passes_the_flight_on);
     tcase_add_test(tcase, a_waiter_is_stopped_by_its_token);
     tcase_add_test(tcase, a_full_disk_costs_one_warning_and_is_tried_again_after_30_s);
+    tcase_add_test(
+        tcase, a_blob_that_is_being_evicted_is_waited_for_later_and_without_a_warning);
+    tcase_add_test(tcase, what_was_repaired_is_not_forgotten_by_those_who_saw_it_bad);
     tcase_add_test(tcase, documents_come_back_whole_or_not_at_all);
     tcase_add_test(tcase, a_list_names_blobs_in_the_order_of_their_use);
     tcase_add_test(tcase, gc_evicts_the_least_recently_used_but_nothing_in_use_or_pinned);
