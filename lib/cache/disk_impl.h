@@ -2,7 +2,26 @@
 #ifndef RAFSI_CACHE_DISK_IMPL_H
 #define RAFSI_CACHE_DISK_IMPL_H
 
-/* What the files disk*.c share. */
+/*
+ * What the files disk*.c share, and what holds at any time, for any number of threads and
+ * processes:
+ *
+ * - Nothing here is believed. Records say where to look; whoever reads compares digests.
+ * - A journal is only appended to, a record by one write, until its blob is evicted.
+ *   Whoever reads it gets the same state as all others, less what came after.
+ * - What is written where is said in disk_chunk.c; what is durable is right.
+ * - Whoever has a blob open has a shared lock on DISK_LEASE_AT of its journal, taken on a
+ *   file that still had a name. Only who has that lock for himself, on a file that still
+ *   has a name, may delete the blob's files: so names of open blobs never change.
+ * - A chunk is written only by who has a lock on its range at DISK_FLIGHT_AT, and who
+ *   looked at the journal after he got it. So nobody writes where somebody else has a
+ *   chunk that is ready, and nobody fetches what another one fetches.
+ * - All these locks are of open files (F_OFD_SETLK): the death of a process ends them, a
+ *   child that it forked keeps them, and two handles of one process exclude each other.
+ * - An error of fdatasync() is told once to each who had the file open. So it undoes what
+ *   was pending for all, by a record, also what others made durable meanwhile.
+ * - The lock of a handle is never held during I/O or a callback.
+ */
 
 #include <dirent.h>
 #include <pthread.h>

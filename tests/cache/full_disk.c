@@ -123,7 +123,11 @@ static void set_up(void)
 
 static void tear_down(void)
 {
+    char mounted[80];
+
     throng_drop(&throng);
+    snprintf(mounted, sizeof(mounted), "%s/cache", dir);
+    (void)umount2(mounted, MNT_DETACH);
     nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -266,6 +266,7 @@ static size_t mark_count;
 static bool durable[KEYS_MAX];
 
 static char dir[64], left[64];
+static size_t states; /* that were looked at */
 static struct rafsi_env env;
 static struct rafsi_hashes *hashes;
 static struct rafsi_pool *pool;
@@ -613,6 +614,7 @@ static void cut(size_t ops, enum cut_luck luck, uint64_t seed, const bool *must)
     NEED(chmod(left, 0700) == 0);
     cuts_replay(&cuts, ops, luck, seed, fd);
     close(fd);
+    states++;
     check_left(ops, luck, seed, must);
 }
 
@@ -623,6 +625,7 @@ static void cut_everywhere(void)
     const bool *must = NULL;
     bool untold = false;
 
+    states = 0;
     rafs_cache_close(a);
     rafs_cache_close(b);
     recording = false;
@@ -646,6 +649,7 @@ static void cut_everywhere(void)
         for (uint64_t seed = 1; seed <= orders; seed++)
             cut(ops, CUT_SOME, ops * 1000 + seed, must);
     }
+    printf("%zu operations, %zu states of the disk\n", cuts.count, states);
 }
 
 static void (*const lives[])(void) = {two_writers, replaced,  evicted, vanished,
