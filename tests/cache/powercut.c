@@ -25,7 +25,7 @@
 #include "golden.h"
 #include "rafs/digest.h"
 
-enum { SIZE = 3000, FDS_MAX = 1024, KEYS_MAX = 64, MARKS_MAX = 32 };
+enum { SIZE = 3000, CLONED = 5000, FDS_MAX = 1024, KEYS_MAX = 64, MARKS_MAX = 32 };
 
 /* --- in place of the system calls ------------------------------------------------------
  */
@@ -40,6 +40,8 @@ static unsigned failing_sync;  /* the n-th of data fails; 0: none */
 static unsigned writes, torn_write;
 /* Once, at the next write of data, and when a sync has failed. */
 static void (*before_write)(void), (*after_failure)(void);
+static bool clones_work;
+static unsigned clones;
 static void (*after_open)(void); /* once, of a journal to be evicted */
 
 static int boot_file(void)
@@ -219,7 +221,8 @@ int ioctl(int fd, unsigned long request, ...)
     range = va_arg(args, struct file_clone_range *);
     va_end(args);
     /* A clone, done by hand, so that it is there on every file system. */
-    if (ours(fd) && request == FICLONERANGE) {
+    if (request == FICLONERANGE && clones_work) {
+        clones++;
         uint8_t *bytes = malloc(range->src_length);
         ssize_t got =
             pread((int)range->src_fd, bytes, range->src_length, (off_t)range->src_offset);
@@ -272,24 +275,30 @@ static struct rafsi_hashes *hashes;
 static struct rafsi_pool *pool;
 static rafs_cache *a, *b;
 
+/* Those from 100 on are large enough to be cloned, and lie where they can be. */
+static uint32_t size_of(const struct key *key)
+{
+    return key->number < 100 ? SIZE : CLONED;
+}
+
 static void fill(uint8_t *bytes, const struct key *key)
 {
-    for (size_t i = 0; i < SIZE; i++)
+    for (size_t i = 0; i < size_of(key); i++)
         bytes[i] = (uint8_t)(i * 7 + i / 251 + key->number * 31 + key->variant * 101 + 1);
 }
 
 /* They lie side by side, so that sectors and pages are shared. */
 static struct rafsi_disk_chunk chunk_of(const struct key *key)
 {
-    struct rafsi_disk_chunk chunk = {
-        .offset = key->number * (uint64_t)SIZE, .size = SIZE, .algorithm = RAFSI_BLAKE3};
-    uint8_t bytes[SIZE];
+    struct rafsi_disk_chunk chunk = {.offset = key->number * (uint64_t)SIZE,
+                                     .size = size_of(key),
+                                     .algorithm = RAFSI_BLAKE3};
+    uint8_t bytes[CLONED];
 
-    /* Multiples of a page can be cloned. */
     if (key->number >= 100)
-        chunk.offset = key->number * (uint64_t)4096;
+        chunk.offset = key->number * (uint64_t)8192;
     fill(bytes, key);
-    NEED(rafs_digest_bytes(RAFSI_BLAKE3, bytes, SIZE, chunk.digest) == RAFS_OK);
+    NEED(rafs_digest_bytes(RAFSI_BLAKE3, bytes, chunk.size, chunk.digest) == RAFS_OK);
     return chunk;
 }
 
@@ -314,7 +323,7 @@ static void put(struct rafsi_disk_blob *blob, const char *name, unsigned number,
     struct rafsi_buffer *raw;
     struct verified *good;
 
-    NEED(rafsi_pool_take(pool, SIZE, &raw, NULL) == RAFS_OK);
+    NEED(rafsi_pool_take(pool, chunk.size, &raw, NULL) == RAFS_OK);
     fill(raw->at, key);
     NEED(rafsi_verify(raw, hashes, RAFSI_BLAKE3, chunk.digest, &good, NULL) == RAFS_OK);
     rafsi_disk_put(blob, &chunk, NULL, good);
@@ -494,10 +503,12 @@ static void cloned(void)
 {
     struct rafsi_disk_blob *five = open_blob(a, "five"), *six = open_blob(a, "six");
 
+    clones_work = true;
     put(five, "five", 100, 0);
     put(five, "five", 101, 0);
     put(six, "six", 100, 0);
     put(six, "six", 101, 0);
+    NEED(clones == 2);
     settled(six, "six", 100, 102);
     settled(five, "five", 100, 102);
     rafsi_disk_close(six);
@@ -557,12 +568,13 @@ static void tear_down(void)
 static int claimed(struct rafsi_disk_blob *blob, const struct key *key)
 {
     struct rafsi_disk_chunk chunk = chunk_of(key);
-    uint8_t want[SIZE], have[SIZE];
+    uint8_t want[CLONED], have[CLONED];
 
     if (!rafsi_disk_has(blob, &chunk))
         return 0;
     fill(want, key);
-    return rafsi_disk_get(blob, &chunk, have) && memcmp(want, have, SIZE) == 0 ? 1 : -1;
+    return rafsi_disk_get(blob, &chunk, have) && memcmp(want, have, chunk.size) == 0 ? 1
+                                                                                     : -1;
 }
 
 static void check_document(rafs_cache *cache, size_t ops)
@@ -697,6 +709,25 @@ START_TEST(who_evicts_too_late_deletes_nothing_of_those_who_began_anew)
 }
 END_TEST
 
+/* Nobody looked at the blocks that are shared; the right bytes were at hand. */
+START_TEST(rotten_blocks_are_not_cloned)
+{
+    struct rafsi_disk_blob *five = open_blob(a, "five"), *six = open_blob(a, "six");
+
+    recording = false;
+    clones_work = true;
+    put(five, "five", 100, 0);
+    NEED(pwrite(five->data, "x", 1, 100 * 8192 + 4095) == 1);
+    put(six, "six", 100, 0);
+    ck_assert_uint_eq(clones, 1);
+    ck_assert_int_eq(claimed(six, &keys[key_of("six", 100, 0)]), 1);
+    rafsi_disk_close(six);
+    rafsi_disk_close(five);
+    rafs_cache_close(a);
+    rafs_cache_close(b);
+}
+END_TEST
+
 /* The proof can fail: where a sync lies, chunks are lost and others are claimed. */
 START_TEST(a_disk_that_lies_about_its_syncs_is_found_out)
 {
@@ -741,6 +772,7 @@ int main(void)
     tcase_add_loop_test(tcase, what_a_power_cut_leaves_never_claims_what_is_not_there, 0,
                         sizeof(lives) / sizeof(lives[0]));
     tcase_add_test(tcase, a_disk_that_lies_about_its_syncs_is_found_out);
+    tcase_add_test(tcase, rotten_blocks_are_not_cloned);
     tcase_add_test(tcase, who_evicts_too_late_deletes_nothing_of_those_who_began_anew);
     if (getenv("RAFS_TEST_FULL"))
         tcase_add_test(tcase, one_life_after_the_other);
