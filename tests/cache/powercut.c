@@ -709,6 +709,29 @@ START_TEST(who_evicts_too_late_deletes_nothing_of_those_who_began_anew)
 }
 END_TEST
 
+static void pin_it(void)
+{
+    NEED(rafs_cache_pin(b, "two", NULL) == RAFS_OK);
+}
+
+START_TEST(a_pin_holds_from_the_moment_that_it_is_there)
+{
+    struct rafsi_disk_blob *two = open_blob(a, "two");
+
+    recording = false;
+    put(two, "two", 0, 0);
+    rafsi_disk_close(two);
+    after_open = pin_it;
+    evict_all(a);
+    ck_assert(after_open == NULL);
+    two = open_blob(a, "two");
+    ck_assert_int_eq(claimed(two, &keys[key_of("two", 0, 0)]), 1);
+    rafsi_disk_close(two);
+    rafs_cache_close(a);
+    rafs_cache_close(b);
+}
+END_TEST
+
 /* Nobody looked at the blocks that are shared; the right bytes were at hand. */
 START_TEST(rotten_blocks_are_not_cloned)
 {
@@ -773,6 +796,7 @@ int main(void)
                         sizeof(lives) / sizeof(lives[0]));
     tcase_add_test(tcase, a_disk_that_lies_about_its_syncs_is_found_out);
     tcase_add_test(tcase, rotten_blocks_are_not_cloned);
+    tcase_add_test(tcase, a_pin_holds_from_the_moment_that_it_is_there);
     tcase_add_test(tcase, who_evicts_too_late_deletes_nothing_of_those_who_began_anew);
     if (getenv("RAFS_TEST_FULL"))
         tcase_add_test(tcase, one_life_after_the_other);
