@@ -103,10 +103,11 @@ static size_t on_header(char *line, size_t size, size_t count, void *user)
     return len;
 }
 
-/* As bytes come, a deadline that nobody asked for moves on. */
-static void move_deadline(struct http_attempt *attempt, size_t use)
+/* As bytes come, wanted or to be passed over, a deadline that nobody asked for moves on.
+ */
+static void move_deadline(struct http_attempt *attempt, size_t len)
 {
-    if (attempt->grace_ns && attempt->from >> 20 != (attempt->from + use) >> 20)
+    if (attempt->grace_ns && attempt->at >> 20 != (attempt->at + len) >> 20)
         attempt->call->deadline_ns =
             rafsi_now_ns(&attempt->http->env) + attempt->grace_ns;
 }
@@ -119,6 +120,7 @@ static int deliver(struct http_attempt *attempt, const uint8_t *bytes, size_t le
     uint64_t most = attempt->until - attempt->from;
     size_t use;
 
+    move_deadline(attempt, len);
     attempt->at += len;
     if (skip >= len)
         return RAFS_OK;
@@ -134,7 +136,6 @@ static int deliver(struct http_attempt *attempt, const uint8_t *bytes, size_t le
     } else if (use > 0) {
         memcpy(request->buf + (attempt->from - request->offset), bytes, use);
     }
-    move_deadline(attempt, use);
     attempt->from += use;
     if (request->ranged)
         attempt->full = attempt->from == attempt->until;
