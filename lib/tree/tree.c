@@ -43,11 +43,21 @@ int rafsi_tree_open(const struct rafsi_env *env, struct rafsi_source *source,
                     const rafs_limits *limits, struct rafsi_tree **out, rafs_error *err)
 {
     rafs_limits filled = {0};
+    struct rafsi_tree *tree;
+    int rc;
 
     if (limits)
         filled = *limits;
     rafsi_limits_fill(&filled);
-    return in_bootstrap(err, open_version(env, source, &filled, out, err));
+    rc = in_bootstrap(err, open_version(env, source, &filled, &tree, err));
+    if (rc < 0)
+        return rc;
+    rc = rafsi_homes_new(tree, err);
+    if (rc < 0)
+        tree->ops->close(tree); /* not the source: the caller keeps it */
+    else
+        *out = tree;
+    return rc;
 }
 
 void rafsi_tree_close(struct rafsi_tree *tree)
@@ -57,6 +67,7 @@ void rafsi_tree_close(struct rafsi_tree *tree)
     if (!tree)
         return;
     source = tree->source;
+    rafsi_free(&tree->env, tree->homes);
     tree->ops->close(tree);
     rafsi_source_free(source);
 }
@@ -165,6 +176,8 @@ int rafsi_tree_lookup(const struct rafsi_tree *tree, const struct rafsi_node *di
         rafsi_fail(err, rc, RAFS_STAGE_LOOKUP, NULL, "no such file or directory");
         return rafsi_fail_object(err, rc, "name %.*s", (int)len, name);
     }
+    if (rc == RAFS_OK)
+        rafsi_home_note(tree, dir->attr.ino, *ino);
     return in_bootstrap(err, rc);
 }
 

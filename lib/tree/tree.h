@@ -122,6 +122,7 @@ struct rafsi_tree {
     struct blob_record *blobs; /* super.blob_count of them */
     rafs_limits limits;        /* with defaults filled in */
     uint64_t entries_max;      /* more names than this cannot be in the image */
+    struct rafsi_homes *homes; /* NULL: nothing is remembered */
 };
 
 /* tree.c. Open: reads super block and tables. Takes source when it succeeds. */
@@ -161,6 +162,11 @@ int rafsi_tree_file(const struct rafsi_tree *tree, uint64_t ino, struct rafsi_no
 /* Understands "." and ".."; ".." of the root is the root. Name of 1 to 255 bytes. */
 int rafsi_tree_lookup(const struct rafsi_tree *tree, const struct rafsi_node *dir,
                       const char *name, size_t len, uint64_t *ino, rafs_error *err);
+/* home.c: the directory in which an inode was looked up not long ago. A hint that may be
+ * wrong: whoever uses it looks for the inode there. 0: not known. */
+int rafsi_homes_new(struct rafsi_tree *tree, rafs_error *err);
+void rafsi_home_note(const struct rafsi_tree *tree, uint64_t dir, uint64_t ino);
+uint64_t rafsi_home_of(const struct rafsi_tree *tree, uint64_t ino);
 int rafsi_tree_entry(const struct rafsi_tree *tree, const struct rafsi_node *dir,
                      uint64_t offset, struct rafsi_name *out, bool *end, rafs_error *err);
 int rafsi_tree_readlink(const struct rafsi_tree *tree, const struct rafsi_node *link,
