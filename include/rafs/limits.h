@@ -45,8 +45,10 @@ typedef struct rafs_limits {
     /** v6 with batches: largest compression information array of one blob, in memory.
      *  Default 16 MiB (700,000 chunks). */
     uint64_t blob_meta_bytes;
-    /** Verified chunks kept in memory. Default 32 MiB; 1 keeps none. The chunks that
-     *  running reads are using come on top: one for each thread. */
+    /** Verified chunks kept in memory. Default 32 MiB; 4 MiB where a cache on disk keeps
+     *  them too, for that lies in the kernel's page cache, and reading a chunk of 1 MiB
+     *  back and verifying it again takes half a millisecond. 1 keeps none. The chunks
+     *  that running reads are using come on top: one for each thread. */
     uint64_t chunk_cache_bytes;
     /** Stored bytes that are asked for at once, chunks beside the wanted one taken along
      * up to there. Default: 256 KiB for backends with RAFS_BACKEND_REMOTE, as long as no
@@ -56,8 +58,13 @@ typedef struct rafs_limits {
     uint64_t merge_bytes;
     /** Bytes of a file that are read ahead of a reader who goes from start to end, by up
      * to four threads of the image, which it starts when first needed. Default: 8 MiB
-     * for backends with RAFS_BACKEND_REMOTE, none for the others; 1: none. Never more
-     * than half of chunk_cache_bytes. */
+     * for backends with RAFS_BACKEND_REMOTE, none for the others; 1: none. Without a
+     * cache on disk never more than half of chunk_cache_bytes.
+     *
+     * With such a cache, and unless merge_bytes is 1, up to eight more threads fetch what
+     * lies near in the tree to what was read: files of the same kind in the same
+     * directory and in those beside it. All bytes that nobody asked for are never more
+     * than 8 MiB and half of those that somebody did. */
     uint64_t ahead_bytes;
     /** How long a source may take, in milliseconds, before the next healthy one is asked
      * as well and the first answer taken; of backends with RAFS_BACKEND_REMOTE, if there

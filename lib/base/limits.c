@@ -14,5 +14,4 @@ void rafsi_limits_fill(rafs_limits *limits)
     default_to(&limits->inlined_bootstrap_bytes, 56 << 20);
     default_to(&limits->chunk_index_bytes, 32 << 20);
     default_to(&limits->blob_meta_bytes, 16 << 20);
-    default_to(&limits->chunk_cache_bytes, 32 << 20);
 }

@@ -10,7 +10,6 @@ struct entry {
     struct rafsi_cache_key key;
     struct verified *good;
     uint64_t cost;
-    bool ahead;                  /* nobody asked for it yet */
     struct entry *next;          /* in its bucket */
     struct entry *older, *newer; /* in its shard, by use */
 };
@@ -150,19 +149,16 @@ static struct entry *find(struct entry *entry, const struct rafsi_cache_key *key
 }
 
 static struct verified *take(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
-                             bool hit, bool *ahead)
+                             bool hit)
 {
     uint32_t hash = rafsi_cache_key_hash(key);
     struct shard *shard = shard_of(cache, hash);
     struct verified *good = NULL;
     struct entry *entry;
 
-    *ahead = false;
     pthread_mutex_lock(&shard->lock);
     entry = find(*bucket_of(cache, shard, hash), key);
     if (entry) {
-        *ahead = entry->ahead;
-        entry->ahead = false;
         if (hit)
             atomic_store_explicit(
                 &shard->hits,
@@ -179,9 +175,7 @@ static struct verified *take(struct rafsi_cache *cache, const struct rafsi_cache
 struct verified *rafsi_cache_get(struct rafsi_cache *cache,
                                  const struct rafsi_cache_key *key)
 {
-    bool ahead;
-
-    return take(cache, key, false, &ahead);
+    return take(cache, key, false);
 }
 
 bool rafsi_cache_has(struct rafsi_cache *cache, const struct rafsi_cache_key *key)
@@ -197,9 +191,9 @@ bool rafsi_cache_has(struct rafsi_cache *cache, const struct rafsi_cache_key *ke
 }
 
 struct verified *rafsi_cache_use(struct rafsi_cache *cache,
-                                 const struct rafsi_cache_key *key, bool *ahead)
+                                 const struct rafsi_cache_key *key)
 {
-    return take(cache, key, true, ahead);
+    return take(cache, key, true);
 }
 
 /* Take the oldest entry out of a shard. */
@@ -250,8 +244,8 @@ static bool make_room(struct rafsi_cache *cache, uint32_t hash, uint64_t cost)
     return true;
 }
 
-static void put(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
-                struct verified *good, bool ahead)
+void rafsi_cache_put(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
+                     struct verified *good)
 {
     uint32_t hash = rafsi_cache_key_hash(key);
     struct shard *shard = shard_of(cache, hash);
@@ -263,8 +257,7 @@ static void put(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
         entry = rafsi_alloc(&cache->env, sizeof(*entry));
     if (!entry)
         return;
-    *entry =
-        (struct entry){.key = *key, .good = rafsi_verified_hold(good), .ahead = ahead};
+    *entry = (struct entry){.key = *key, .good = rafsi_verified_hold(good)};
     entry->cost = rafsi_verified_cost(good) + sizeof(*entry);
     if (!make_room(cache, hash, entry->cost)) {
         rafsi_verified_drop(good);
@@ -282,16 +275,4 @@ static void put(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
     pthread_mutex_unlock(&shard->lock);
     if (there)
         discard(cache, entry);
-}
-
-void rafsi_cache_put(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
-                     struct verified *good)
-{
-    put(cache, key, good, false);
-}
-
-void rafsi_cache_put_ahead(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
-                           struct verified *good)
-{
-    put(cache, key, good, true);
 }

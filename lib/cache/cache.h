@@ -35,17 +35,13 @@ void rafsi_cache_free(struct rafsi_cache *cache);
  * which want a chunk of the same sixteenth share. */
 struct verified *rafsi_cache_get(struct rafsi_cache *cache,
                                  const struct rafsi_cache_key *key);
-/* The same for somebody who reads: it counts as a hit. *ahead: it was put by
- * rafsi_cache_put_ahead(), and this is its first use. */
+/* The same for somebody who reads: it counts as a hit. */
 struct verified *rafsi_cache_use(struct rafsi_cache *cache,
-                                 const struct rafsi_cache_key *key, bool *ahead);
+                                 const struct rafsi_cache_key *key);
 /* Keep a chunk, unless there is no room or no memory for it; the reference stays the
  * caller's. */
 void rafsi_cache_put(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
                      struct verified *good);
-/* The same for a chunk that nobody asked for yet: the first get says so. */
-void rafsi_cache_put_ahead(struct rafsi_cache *cache, const struct rafsi_cache_key *key,
-                           struct verified *good);
 /* Is it kept? Does not count as use. */
 bool rafsi_cache_has(struct rafsi_cache *cache, const struct rafsi_cache_key *key);
 uint64_t rafsi_cache_bytes(const struct rafsi_cache *cache);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "read/ahead.h"
+#include "read/near.h"
 
 #include "read/bulk.h"
 
@@ -388,8 +389,9 @@ int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err)
         remote |= reader->sources[i] && rafsi_backend_remote(reader->sources[i]);
     if (most == 1 || (most == 0 && !remote))
         return RAFS_OK;
-    most =
-        rafsi_min(most == 0 ? 8 << 20 : most, reader->tree->limits.chunk_cache_bytes / 2);
+    most = most == 0 ? 8 << 20 : most;
+    if (!reader->store) /* where one is, what does not stay in memory is there */
+        most = rafsi_min(most, reader->memory_bytes / 2);
     if (most < JOB_BYTES)
         return RAFS_OK;
     ahead = rafsi_alloc_zero(&reader->env, sizeof(*ahead));
@@ -410,11 +412,13 @@ int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err)
     rc = rafsi_reader_crew(reader, &ahead->crew, err);
     if (rc == RAFS_OK && pthread_mutex_init(&ahead->lock, NULL) != 0)
         rc = rafsi_fail_nomem(err, sizeof(ahead->lock));
-    if (rc < 0)
+    if (rc < 0) {
         rafsi_free(&reader->env, ahead);
-    else
-        reader->ahead = ahead;
-    return rc;
+        return rc;
+    }
+    reader->ahead = ahead;
+    /* What is guessed needs a place where it can wait for long. */
+    return ahead->strict || !reader->store ? RAFS_OK : rafsi_near_new(reader, err);
 }
 
 void rafsi_ahead_free(struct rafsi_reader *reader)

@@ -102,7 +102,7 @@ void rafsi_batch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     struct ci_entry entry;
 
     /* A batch that would push most of the cache out is worth no more than its chunk. */
-    if (!meta || batch->len > reader->tree->limits.chunk_cache_bytes / 4)
+    if (!meta || batch->len > reader->memory_bytes / 4)
         return;
     if (rafsi_ci_entry(rafsi_meta_span(meta), &meta->header,
                        &reader->tree->blobs[chunk->record.blob], chunk->record.index,

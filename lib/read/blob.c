@@ -183,6 +183,7 @@ void rafsi_blob_states_free(struct rafsi_reader *reader)
             rafsi_backend_close(&at->handle);
             rafsi_free(&reader->env, at);
         }
+        rafsi_unused_free(reader, blob);
         if (state)
             rafsi_free(&reader->env, atomic_load(&state->digests));
         rafsi_free(&reader->env, state);

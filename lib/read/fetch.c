@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "read/reader.h"
+#include "read/near.h"
 #include "read/trace.h"
 
 int rafsi_blob_readable(const struct rafsi_tree *tree, uint32_t blob, rafs_error *err)
@@ -263,25 +263,38 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     return rc;
 }
 
-/* Stored bytes that somebody asked for, or nobody yet. */
+/* A chunk came from a source: somebody asked for it, or nobody yet. What a list, a trace
+ * or a call wanted beforehand is no guess of ours. */
 static void account(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    bool ahead)
+                    uint32_t cause)
 {
-    atomic_fetch_add_explicit(ahead ? &reader->extra : &reader->wanted,
-                              chunk->record.compressed_size, memory_order_relaxed);
+    uint64_t size = chunk->record.compressed_size;
+
+    if (cause == RAFS_CAUSE_DEMAND)
+        atomic_fetch_add_explicit(&reader->wanted, size, memory_order_relaxed);
+    else if (cause == RAFS_CAUSE_AHEAD && rafsi_unused_set(reader, chunk))
+        atomic_fetch_add_explicit(&reader->extra, size, memory_order_relaxed);
+}
+
+/* Somebody reads a chunk that was there or under way. */
+static void use(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                const struct wish *wish)
+{
+    uint64_t size = chunk->record.compressed_size;
+
+    if (wish->cause != RAFS_CAUSE_DEMAND || !rafsi_unused_clear(reader, chunk))
+        return;
+    atomic_fetch_add_explicit(&reader->wanted, size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&reader->extra, size, memory_order_relaxed);
+    rafsi_near_note(reader, wish->file);
 }
 
 void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       const struct rafsi_cache_key *key, uint32_t cause,
                       struct verified *good)
 {
-    bool ahead = cause != RAFS_CAUSE_DEMAND;
-
-    if (ahead)
-        rafsi_cache_put_ahead(reader->cache, key, good);
-    else
-        rafsi_cache_put(reader->cache, key, good);
-    account(reader, chunk, ahead);
+    rafsi_cache_put(reader->cache, key, good);
+    account(reader, chunk, cause);
     rafsi_stats_chunk(&reader->stats, ORIGIN_FETCHED, cause);
 }
 
@@ -308,8 +321,10 @@ static int lead_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     struct rafsi_crew *crew = NULL;
     int rc = RAFS_OK;
 
-    if (wish->cause == RAFS_CAUSE_DEMAND)
+    if (wish->cause == RAFS_CAUSE_DEMAND) {
+        rafsi_near_note(reader, wish->file);
         crew = atomic_load(&reader->crew);
+    }
     if (crew)
         rafsi_crew_urgent(crew);
     if (!rafsi_window_fetch(reader, chunk, wish, call, good, rest))
@@ -353,6 +368,7 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     }
     if (rc == RAFS_OK && good) {
         rafsi_cache_put(reader->cache, key, good);
+        use(reader, chunk, wish);
     } else if (rc == RAFS_OK) {
         rc = lead_fetch(reader, chunk, wish, call, &good, &rest, &local);
         if (rc == RAFS_OK) {
@@ -370,24 +386,6 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     else if (err)
         *err = local;
     return rc;
-}
-
-/* From the memory, if it is there. */
-static struct verified *remembered(struct rafsi_reader *reader,
-                                   const struct rafsi_chunk *chunk,
-                                   const struct rafsi_cache_key *key)
-{
-    bool ahead;
-    struct verified *good = rafsi_cache_use(reader->cache, key, &ahead);
-
-    if (!good)
-        return NULL;
-    if (ahead) {
-        account(reader, chunk, false);
-        atomic_fetch_sub_explicit(&reader->extra, chunk->record.compressed_size,
-                                  memory_order_relaxed);
-    }
-    return good;
 }
 
 static int readable(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
@@ -414,6 +412,7 @@ static int obtain(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
         return lead(reader, chunk, key, wish, flight, call, out, err);
     if (rc == RAFS_OK) {
         rafsi_stats_chunk(&reader->stats, ORIGIN_SHARED, wish->cause);
+        use(reader, chunk, wish);
         return rc;
     }
     /* What failed for the one who led is noted already. */
@@ -444,8 +443,9 @@ int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     if (wish->cause == RAFS_CAUSE_DEMAND)
         rafsi_tracer_note(reader, wish->file, chunk);
     key = rafsi_chunk_key(chunk);
-    good = remembered(reader, chunk, &key);
+    good = rafsi_cache_use(reader->cache, &key);
     if (good) {
+        use(reader, chunk, wish);
         *out = good;
         return RAFS_OK;
     }

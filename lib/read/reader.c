@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "read/ahead.h"
+#include "read/near.h"
 #include "read/prefetch.h"
 #include "read/trace.h"
 
 enum { READ_LARGE = 2 << 20 };
 
-static int make_parts(struct rafsi_reader *reader, rafs_error *err)
+/* What a cache on disk holds need not be in memory too: the kernel's page cache is before
+ * the disk. Enough for some readers to go through a chunk piece by piece. */
+enum { MEMORY_ALONE = 32 << 20, MEMORY_WITH_CACHE = 4 << 20 };
+
+static int make_parts(struct rafsi_reader *reader, bool cached, rafs_error *err)
 {
     size_t bytes = reader->tree->super.blob_count * sizeof(reader->blobs[0]);
     int rc;
@@ -13,10 +18,13 @@ static int make_parts(struct rafsi_reader *reader, rafs_error *err)
     reader->blobs = rafsi_alloc_zero(&reader->env, bytes);
     if (!reader->blobs)
         return rafsi_fail_nomem(err, bytes);
-    rc = rafsi_pool_new(&reader->env, BUFFERS_IDLE_MAX, &reader->pool, err);
+    reader->memory_bytes = reader->tree->limits.chunk_cache_bytes;
+    if (reader->memory_bytes == 0)
+        reader->memory_bytes = cached ? MEMORY_WITH_CACHE : MEMORY_ALONE;
+    rc = rafsi_pool_new(&reader->env, cached ? BUFFERS_CACHED_MAX : BUFFERS_IDLE_MAX,
+                        &reader->pool, err);
     if (rc == RAFS_OK)
-        rc = rafsi_cache_new(&reader->env, reader->tree->limits.chunk_cache_bytes,
-                             &reader->cache, err);
+        rc = rafsi_cache_new(&reader->env, reader->memory_bytes, &reader->cache, err);
     if (rc == RAFS_OK)
         rc = rafsi_flights_new(&reader->env, &reader->flights, err);
     if (rc < 0)
@@ -61,7 +69,7 @@ int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
     reader->hashes = hashes;
     rc = rafsi_stats_new(&reader->stats, &reader->env, err);
     if (rc == RAFS_OK)
-        rc = make_parts(reader, err);
+        rc = make_parts(reader, sources->cache != NULL, err);
     if (rc == RAFS_OK)
         rc = rafsi_kept_new(reader, sources->cache, err);
     if (rc < 0) {
@@ -98,6 +106,7 @@ void rafsi_reader_free(struct rafsi_reader *reader)
     rafsi_trace_close(reader);
     rafsi_tracer_free(reader);
     rafsi_ahead_free(reader);
+    rafsi_near_free(reader);
     while (reader->workers) {
         struct worker *worker = reader->workers;
 

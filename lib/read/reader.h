@@ -18,7 +18,7 @@
 #include "read/stats.h"
 #include "verify/verify.h"
 
-enum { WORKERS_IDLE_MAX = 8, BUFFERS_IDLE_MAX = 8 };
+enum { WORKERS_IDLE_MAX = 8, BUFFERS_IDLE_MAX = 8, BUFFERS_CACHED_MAX = 2 };
 
 /* The compression information of a blob, as one source told it. Untrusted: what it says
  * is proved by the digests of the chunks that are found with its help. */
@@ -41,7 +41,8 @@ struct blob_state {
     atomic_uint strikes[RAFS_SOURCES_MAX + 1]; /* times that it answered wrong bytes */
     /* It said that it has no such blob: it is asked after the others until then. */
     atomic_uint_least64_t absent_until_ns[RAFS_SOURCES_MAX + 1];
-    _Atomic(uint8_t *) digests; /* of all its chunks, proved; NULL until wanted */
+    _Atomic(uint8_t *) digests;      /* of all its chunks, proved; NULL until wanted */
+    _Atomic(struct unused *) unused; /* NULL until wanted */
 };
 
 /* What one thread needs to fetch a chunk; lent out and recycled. */
@@ -62,6 +63,7 @@ struct rafsi_reader {
     struct racers *racers; /* race.c; NULL: nobody is asked beside another */
     atomic_uint_least64_t hedges_won;
     struct rafsi_pool *pool;
+    uint64_t memory_bytes; /* that the chunks in the cache may take */
     struct rafsi_cache *cache;
     struct rafsi_flights *flights;
     const struct rafsi_store *store;          /* NULL: chunks are kept in memory alone */
@@ -75,6 +77,7 @@ struct rafsi_reader {
     uint32_t trace_before;          /* events that were kept before */
     _Atomic(uint8_t *) boot_digest; /* SHA-256 of the bootstrap; NULL until wanted */
     struct ahead *ahead;            /* NULL: nothing is read ahead */
+    struct near *near;              /* NULL: nothing is guessed */
     _Atomic(struct blob_state *) *blobs; /* as many as the image has */
     pthread_mutex_t worker_lock;
     bool worker_lock_ready;
@@ -142,6 +145,13 @@ size_t rafsi_blob_order(struct rafsi_reader *reader, uint32_t blob,
                         size_t order[RAFS_SOURCES_MAX + 1]);
 void rafsi_blob_states_free(struct rafsi_reader *reader);
 
+/* unused.c: chunks that were fetched before anybody asked, and were not read yet. Set
+ * does nothing without memory, or in a blob that does not tell how many chunks it has. */
+bool rafsi_unused_set(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
+/* true: it was one of them, and now no more. */
+bool rafsi_unused_clear(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
+void rafsi_unused_free(struct rafsi_reader *reader, uint32_t blob);
+
 /* meta.c */
 int rafsi_meta_get(struct rafsi_reader *reader, uint32_t blob, struct blob_source *at,
                    const rafs_call *call, const struct blob_meta **out, rafs_error *err);
@@ -178,9 +188,13 @@ struct wish {
     const struct rafsi_node *file;
     uint64_t until; /* the bytes of the file before this one will be wanted too */
     uint32_t cause; /* RAFS_CAUSE_; but for DEMAND nobody waits for it */
+    /* In place of the file: chunks that are wanted too, in the order of the blob. */
+    const struct rafsi_chunk *others;
+    size_t other_count;
 };
 
 /* window.c: chunks that lie beside each other, in one request. */
+enum { NEAR_GAP = 16 << 10 }; /* bytes between two chunks of a list, for nothing */
 struct window;
 /* The chunk and what follows it, if that is worth a request: true if it came and is
  * verified. *rest, if not NULL, is to be finished by rafsi_window_finish(): the others

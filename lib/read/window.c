@@ -36,6 +36,7 @@ struct window {
 struct bounds {
     uint64_t stored; /* all of it */
     uint64_t extra;  /* of it with chunks that nobody asked for */
+    uint64_t gap;    /* between two chunks */
     uint64_t raw;
 };
 
@@ -51,11 +52,12 @@ static bool bounds_of(struct rafsi_reader *reader, size_t source, struct bounds 
     out->stored = ASK_MAX;
     out->extra = 0;
     /* What is taken along has to stay until it is used. */
-    out->raw = reader->tree->limits.chunk_cache_bytes / 4;
+    out->raw = reader->store ? UINT64_MAX : reader->memory_bytes / 4;
     if (merge > 1)
         out->stored = out->extra = merge;
     else if (merge == 0 && extra < EXTRA_FREE + wanted / 2)
         out->extra = rafsi_min(AUTOMATIC_MAX, EXTRA_FREE + wanted / 2 - extra);
+    out->gap = merge == 1 ? 0 : GAP_MAX;
     return true;
 }
 
@@ -135,7 +137,7 @@ static enum place place_of(const struct window *window, const struct bounds *bou
 
     if (at < window->end)
         return BEHIND;
-    if (at - window->end > (bounds->extra ? GAP_MAX : 0) ||
+    if (at - window->end > bounds->gap ||
         at + chunk->record.compressed_size - window->begin > most ||
         window->raw_bytes + chunk->record.uncompressed_size > bounds->raw)
         return BEYOND;
@@ -165,6 +167,25 @@ static void extend_wanted(struct rafsi_reader *reader, struct window *window,
     }
 }
 
+/* Chunks of a list. */
+static void extend_listed(struct rafsi_reader *reader, struct window *window,
+                          const struct wish *wish, const struct bounds *bounds,
+                          const rafs_call *call)
+{
+    for (size_t i = 0; i < wish->other_count && window->count < PIECES_MAX; i++) {
+        const struct rafsi_chunk *next = &wish->others[i];
+        enum place place = place_of(window, bounds, next, bounds->stored);
+        struct rafsi_store_flight *kept;
+        struct rafsi_flight *flight;
+
+        if (next->record.blob != window->pieces[0].chunk.record.blob || place == BEYOND)
+            break;
+        flight = place == FITS ? board(reader, next, call, &kept) : NULL;
+        if (flight)
+            add(window, next, flight, kept, wish->cause);
+    }
+}
+
 /* Chunks that nobody asked for, but that cost no request. v5 has no table of a blob's
  * chunks, so that only those of the same file are known. */
 static void extend_extra(struct rafsi_reader *reader, struct window *window,
@@ -187,6 +208,23 @@ static void extend_extra(struct rafsi_reader *reader, struct window *window,
         if (flight)
             add(window, &next, flight, kept, cause);
     }
+}
+
+static void extend(struct rafsi_reader *reader, struct window *window,
+                   const struct wish *wish, struct bounds *bounds, const rafs_call *call)
+{
+    bool guessed;
+
+    if (!wish->file) {
+        bounds->gap = NEAR_GAP;
+        extend_listed(reader, window, wish, bounds, call);
+        return;
+    }
+    extend_wanted(reader, window, wish, bounds, call);
+    /* Where the tree says what is near, the crew fetches that; nobody waits for it. */
+    guessed = reader->near && rafsi_home_of(reader->tree, wish->file->attr.ino) != 0;
+    if (!guessed)
+        extend_extra(reader, window, wish, bounds, call);
 }
 
 int rafsi_piece_open(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
@@ -300,8 +338,7 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
     window = make(reader, chunk, source);
     if (!window)
         return false;
-    extend_wanted(reader, window, wish, &bounds, call);
-    extend_extra(reader, window, wish, &bounds, call);
+    extend(reader, window, wish, &bounds, call);
     if (window->count == 1) {
         give_up(reader, window, 1);
         return false;
