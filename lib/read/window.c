@@ -95,18 +95,21 @@ static bool next_in_file(struct rafsi_reader *reader, const struct rafsi_node *f
     return false;
 }
 
-/* Take the lead for a chunk unless it is there or under way. */
+/* Take the lead for a chunk unless it is there or under way. The latter ends a window:
+ * with what lies behind it, it would travel twice at a time. */
 static struct rafsi_flight *board(struct rafsi_reader *reader,
                                   const struct rafsi_chunk *chunk, const rafs_call *call,
-                                  struct rafsi_store_flight **kept)
+                                  struct rafsi_store_flight **kept, bool *busy)
 {
     struct rafsi_cache_key key = rafsi_chunk_key(chunk);
     struct rafsi_flight *flight;
 
+    *busy = false;
     if (rafsi_cache_has(reader->cache, &key) || rafsi_kept_has(reader, chunk) ||
         rafsi_kept_elsewhere(reader, chunk))
         return NULL;
     flight = rafsi_flight_try(reader->flights, &key);
+    *busy = !flight;
     *kept = NULL;
     if (flight && (rafsi_cache_has(reader->cache, &key) ||
                    !rafsi_kept_claim(reader, chunk, call, kept))) {
@@ -114,6 +117,7 @@ static struct rafsi_flight *board(struct rafsi_reader *reader,
          * ours looks again. */
         rafsi_flight_land(reader->flights, flight, RAFS_E_CANCELLED, NULL, NULL);
         flight = NULL;
+        *busy = true;
     }
     return flight;
 }
@@ -154,6 +158,7 @@ static void extend_wanted(struct rafsi_reader *reader, struct window *window,
     for (unsigned seen = 0; window->count < PIECES_MAX && seen < 2 * PIECES_MAX; seen++) {
         struct rafsi_store_flight *kept;
         struct rafsi_flight *flight;
+        bool busy = false;
         enum place place;
 
         if (!next_in_file(reader, wish->file, wish->until, &next))
@@ -161,10 +166,35 @@ static void extend_wanted(struct rafsi_reader *reader, struct window *window,
         place = place_of(window, bounds, &next, bounds->stored);
         if (place == BEYOND)
             break;
-        flight = place == FITS ? board(reader, &next, call, &kept) : NULL;
+        flight = place == FITS ? board(reader, &next, call, &kept, &busy) : NULL;
+        if (busy)
+            break;
         if (flight)
             add(window, &next, flight, kept, wish->cause);
     }
+}
+
+/* What lies between the last chunk and one of a list: it would travel for nothing, so it
+ * is taken along. false: it cannot be, and the window ends before it. */
+static bool bridge(struct rafsi_reader *reader, struct window *window,
+                   const struct wish *wish, uint64_t until, const rafs_call *call)
+{
+    struct rafsi_chunk next = window->pieces[window->count - 1].chunk;
+
+    while (window->end < until && window->count < PIECES_MAX - 1) {
+        struct rafsi_store_flight *kept;
+        struct rafsi_flight *flight;
+        bool busy;
+
+        if (!next_in_blob(reader, &next) || next.record.compressed_offset < window->end ||
+            next.record.compressed_offset >= until)
+            return false;
+        flight = board(reader, &next, call, &kept, &busy);
+        if (!flight)
+            return false;
+        add(window, &next, flight, kept, wish->cause);
+    }
+    return window->end == until;
 }
 
 /* Chunks of a list. */
@@ -172,17 +202,26 @@ static void extend_listed(struct rafsi_reader *reader, struct window *window,
                           const struct wish *wish, const struct bounds *bounds,
                           const rafs_call *call)
 {
+    bool v6 = reader->tree->super.version == 6;
+
     for (size_t i = 0; i < wish->other_count && window->count < PIECES_MAX; i++) {
         const struct rafsi_chunk *next = &wish->others[i];
+        uint64_t at = next->record.compressed_offset;
         enum place place = place_of(window, bounds, next, bounds->stored);
         struct rafsi_store_flight *kept;
         struct rafsi_flight *flight;
+        bool busy;
 
         if (next->record.blob != window->pieces[0].chunk.record.blob || place == BEYOND)
             break;
-        flight = place == FITS ? board(reader, next, call, &kept) : NULL;
-        if (flight)
-            add(window, next, flight, kept, wish->cause);
+        if (place == BEHIND)
+            continue;
+        if (at != window->end && !(v6 && bridge(reader, window, wish, at, call)))
+            break;
+        flight = board(reader, next, call, &kept, &busy);
+        if (!flight)
+            break;
+        add(window, next, flight, kept, wish->cause);
     }
 }
 
@@ -199,12 +238,15 @@ static void extend_extra(struct rafsi_reader *reader, struct window *window,
     for (unsigned seen = 0; window->count < PIECES_MAX && seen < 2 * PIECES_MAX; seen++) {
         struct rafsi_store_flight *kept;
         struct rafsi_flight *flight;
+        bool busy;
 
         if (!(v6 ? next_in_blob(reader, &next)
                  : next_in_file(reader, wish->file, UINT64_MAX, &next)) ||
             place_of(window, bounds, &next, bounds->extra) != FITS)
             break;
-        flight = board(reader, &next, call, &kept);
+        flight = board(reader, &next, call, &kept, &busy);
+        if (busy)
+            break;
         if (flight)
             add(window, &next, flight, kept, cause);
     }
