@@ -304,7 +304,7 @@ static void set_task(struct rafs_prefetch *prefetch, const rafs_prefetch_options
         threads = 1;
         prefetch->run_bytes = half < RUN_MIN ? RUN_MIN : rafsi_min(half, RUN_BYTES);
     }
-    prefetch->memory_left = prefetch->reader->tree->limits.chunk_cache_bytes / 2;
+    prefetch->memory_left = prefetch->reader->memory_bytes / 2;
     prefetch->task = (struct rafsi_task){.step = step,
                                          .user = prefetch,
                                          .cancel = prefetch->cancel,
