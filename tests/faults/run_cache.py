@@ -8,7 +8,6 @@ same from outside, by HTTP. Usage: run_cache.py --rafs PATH
 """
 import argparse
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -77,28 +76,29 @@ def together(folder, count):
 
 
 def killed(folder, rounds):
-    """Kill one of three after some of its requests; the two others do not notice."""
+    """Kill who fetches, with his request unanswered; the two others take over."""
     fault = pull.Fault("v6-chunk4k")
     server = pull.Server(fault)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     image = f"docker://127.0.0.1:{server.server_port}/lib/app@{pull.sha(fault.manifest)}"
     want = pull.local("v6-chunk4k", "tar").stdout
-    chance = random.Random(4)
     bad = []
     for number in range(rounds):
         cache = os.path.join(folder, f"killed{number}")
-        seen = threading.Event()
-        left = [chance.randrange(1, 4)]
+        seen, gone = threading.Event(), threading.Event()
 
-        def behave(handler, body, first, last):
-            left[0] -= 1
-            if left[0] <= 0:
+        def behave(handler, body, first, last, seen=seen, gone=gone):
+            if not seen.is_set():
                 seen.set()
+                gone.wait(60)
             return False
         fault.behave = behave
-        children = [start(cache, image) for _ in range(3)]
-        seen.wait(30)
+        children = [start(cache, image)]
+        if not seen.wait(60):
+            bad.append((number, "asked for nothing"))
+        children += [start(cache, image) for _ in range(2)]
         children[0].kill()
+        gone.set()
         outs = [c.communicate(timeout=90) for c in children]
         for child, out in list(zip(children, outs))[1:]:
             if child.returncode != 0 or out[0] != want:
@@ -121,7 +121,7 @@ def main():
         pull.ENV["HOME"] = folder
         together(folder, 2)
         together(folder, 8)
-        killed(folder, 300 if FULL else 3)
+        killed(folder, 300 if FULL else 6)
     return report.finish()
 
 
