@@ -7,9 +7,11 @@ RAFS_TEST_FULL=1 takes the true times and counts. Usage: run_faults.py --rafs PA
 """
 import argparse
 import base64
+import io
 import json
 import os
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -83,6 +85,43 @@ def row_1():
     gone = reader(*BOOT, "--source", server.url, "--timeout", 0, "--retry", 300)
     report.check("row 1: without a deadline retry_ms ends it", gone.only("RAFS_E_BACKEND"),
                  gone)
+
+
+def slow_but_steady():
+    """Without a deadline, retry_ms is no limit for what comes all the time."""
+    blobs, manifest, layer = make_image(KIND)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in (("image/other", os.urandom(6 << 20)),
+                           ("image/image.boot", open(boot_of(KIND), "rb").read())):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    large = out.getvalue()
+    changed = json.loads(manifest)
+    changed["layers"][-1].update(digest=sha(large), size=len(large),
+                                 mediaType="application/vnd.oci.image.layer.v1.tar")
+    manifest = json.dumps(changed).encode()
+    blobs[sha(large)] = large
+
+    def act(request, client):
+        body = manifest if "/manifests/" in request.path else \
+            blobs[request.path.split("/")[-1]]
+        if body is not large:
+            client.part(request, body)
+            return
+        client.send(b"HTTP/1.1 200 x\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for at in range(0, len(body), 1 << 20):
+            client.send(body[at:at + (1 << 20)])
+            client.wait(0.7)
+
+    with Server(act) as server:
+        outcome = reader("--read", FILE, "--timeout", 0, "--retry", 3000,
+                         jobs=[f"docker://{server.host}/a/b@{sha(manifest)}"])
+        asked = len(server.asked(sha(large)))
+    report.check("without a deadline: what comes all the time may take its time",
+                 outcome.good(GOOD) == 1 and asked == 1 and outcome.longest > 3000,
+                 f"{asked} {outcome}")
 
 
 # --- row 2: tokens that end, passwords that change ---------------------------------------
@@ -576,7 +615,7 @@ def main():
     args = parser.parse_args()
     set_programs(args.rafs)
     GOOD, GOOD_SMALL = digest_of(KIND, FILE), digest_of(KIND, SMALL)
-    tests = [row_1, row_2, row_3, row_3_documents, row_4, row_7, redirects_keep_secrets, row_16, row_17,
+    tests = [row_1, slow_but_steady, row_2, row_3, row_3_documents, row_4, row_7, redirects_keep_secrets, row_16, row_17,
              every_state, retry_after]
     report.run({test.__name__: test for test in tests}, args.only)
     return report.finish()
