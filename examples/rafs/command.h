@@ -67,6 +67,8 @@ enum {
     OPT_REFERRERS,
     OPT_TRACE_RECORD,
     OPT_LEARN,
+    OPT_MIRROR,
+    OPT_HOSTS_DIR,
     OPT_STATS,
     OPT_STATS_FILE,
     OPT_HELP,
@@ -97,6 +99,8 @@ enum {
     { "referrers", no_argument, NULL, OPT_REFERRERS },          \
     { "trace-record", required_argument, NULL, OPT_TRACE_RECORD }, \
     { "learn", no_argument, NULL, OPT_LEARN },                  \
+    { "mirror", required_argument, NULL, OPT_MIRROR },          \
+    { "hosts-dir", required_argument, NULL, OPT_HOSTS_DIR },    \
     { "stats", optional_argument, NULL, OPT_STATS },            \
     { "stats-file", required_argument, NULL, OPT_STATS_FILE },  \
     { "help", no_argument, NULL, OPT_HELP }
@@ -127,14 +131,18 @@ struct command {
     const char *ca_file;
     const char *client_cert;
     const char *client_key;
-    const char *platform;   /* OS/ARCHITECTURE */
-    bool referrers;         /* an ordinary image may have a RAFS form attached */
-    const char *trace_file; /* what is read is recorded there; NULL: not */
-    bool all;               /* the config too, for who goes offline */
-    bool learn;             /* from the last run, for the next one */
-    const char *stats;      /* what is shown at the end; NULL: nothing */
-    const char *stats_file; /* where; NULL: standard error */
-    rafs_http *http;        /* NULL: IMAGE is a file */
+    const char *mirror_urls[RAFS_MIRRORS_MAX];
+    size_t mirror_count;
+    const char *hosts_dir;   /* NULL: none */
+    struct mirrors *mirrors; /* mirrors.c */
+    const char *platform;    /* OS/ARCHITECTURE */
+    bool referrers;          /* an ordinary image may have a RAFS form attached */
+    const char *trace_file;  /* what is read is recorded there; NULL: not */
+    bool all;                /* the config too, for who goes offline */
+    bool learn;              /* from the last run, for the next one */
+    const char *stats;       /* what is shown at the end; NULL: nothing */
+    const char *stats_file;  /* where; NULL: standard error */
+    rafs_http *http;         /* NULL: IMAGE is a file */
     rafs_image *image;
     rafs_prefetch *along; /* command_fetch_along(); NULL: none */
     rafs_backend *backends[RAFS_SOURCES_MAX];

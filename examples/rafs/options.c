@@ -78,6 +78,9 @@ static void print_help(const struct command *c)
         "  --referrers          where IMAGE is an ordinary one, take a RAFS form "
         "attached "
         "to it\n"
+        "  --mirror URL         ask this mirror of the registry first; may be repeated\n"
+        "  --hosts-dir DIR      mirrors and certificates as containerd has them, in\n"
+        "                       DIR/HOST/hosts.toml\n"
         "  --plain-http         http instead of https (always for this machine itself)\n"
         "  --ca-file FILE       PEM file of certificates to believe, instead of the "
         "system's\n"
@@ -188,6 +191,16 @@ static int common_option(struct command *c, int opt)
         return stats_form(c, optarg) ? 0 : OPT_STOP;
     case OPT_STATS_FILE:
         c->stats_file = optarg;
+        return 0;
+    case OPT_MIRROR:
+        if (c->mirror_count == RAFS_MIRRORS_MAX) {
+            command_usage(c, "--mirror: at most %d mirrors", RAFS_MIRRORS_MAX);
+            return OPT_STOP;
+        }
+        c->mirror_urls[c->mirror_count++] = optarg;
+        return 0;
+    case OPT_HOSTS_DIR:
+        c->hosts_dir = optarg;
         return 0;
     case OPT_TIMEOUT:
         if (!set_timeout(c, optarg)) {

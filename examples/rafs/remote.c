@@ -2,6 +2,7 @@
 #include "remote.h"
 
 #include "bucket.h"
+#include "mirrors.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,31 +19,38 @@ static const char *setting(const char *small, const char *large)
     return value && *value ? value : NULL;
 }
 
+void remote_http_options(const struct command *c, rafs_http_options *options,
+                         rafs_env *env)
+{
+    const char *all = setting("all_proxy", "ALL_PROXY");
+    const char *ca = setting("SSL_CERT_FILE", "CURL_CA_BUNDLE");
+
+    command_env(env);
+    options->env = env;
+    options->flags = c->insecure ? RAFS_HTTP_INSECURE : 0;
+    options->http_proxy = setting("http_proxy", "HTTP_PROXY");
+    options->https_proxy = setting("https_proxy", "HTTPS_PROXY");
+    if (!options->http_proxy)
+        options->http_proxy = all;
+    if (!options->https_proxy)
+        options->https_proxy = all;
+    options->no_proxy = setting("no_proxy", "NO_PROXY");
+    options->ca_file = c->ca_file ? c->ca_file : ca;
+    options->ca_dir = setting("SSL_CERT_DIR", "SSL_CERT_DIR");
+    options->client_cert = c->client_cert;
+    options->client_key = c->client_key;
+    options->user_agent = "rafs/" RAFS_VERSION_STRING;
+}
+
 bool remote_http(struct command *c)
 {
     rafs_http_options options = RAFS_HTTP_OPTIONS_INIT;
     rafs_error err = RAFS_ERROR_INIT;
     rafs_env env = RAFS_ENV_INIT;
-    const char *all = setting("all_proxy", "ALL_PROXY");
-    const char *ca = setting("SSL_CERT_FILE", "CURL_CA_BUNDLE");
 
     if (c->http)
         return true;
-    command_env(&env);
-    options.env = &env;
-    options.flags = c->insecure ? RAFS_HTTP_INSECURE : 0;
-    options.http_proxy = setting("http_proxy", "HTTP_PROXY");
-    options.https_proxy = setting("https_proxy", "HTTPS_PROXY");
-    if (!options.http_proxy)
-        options.http_proxy = all;
-    if (!options.https_proxy)
-        options.https_proxy = all;
-    options.no_proxy = setting("no_proxy", "NO_PROXY");
-    options.ca_file = c->ca_file ? c->ca_file : ca;
-    options.ca_dir = setting("SSL_CERT_DIR", "SSL_CERT_DIR");
-    options.client_cert = c->client_cert;
-    options.client_key = c->client_key;
-    options.user_agent = "rafs/" RAFS_VERSION_STRING;
+    remote_http_options(c, &options, &env);
     if (rafs_http_new(&options, &c->http, &err) == RAFS_OK)
         return true;
     command_failed(c, NULL, &err);
@@ -117,6 +125,8 @@ static bool open_registry(struct command *c, const char *image,
     rafs_error err = RAFS_ERROR_INIT;
 
     remote_registry(c, &registry, &files);
+    if (!mirrors_gather(c, image, &registry))
+        return false;
     if (rafs_image_open_registry(c->http, image, &registry, options, &c->image,
                                  command_call(c), &err) == RAFS_OK)
         return true;
@@ -257,6 +267,7 @@ bool remote_open(struct command *c, const char *image, rafs_open_options *option
 
 void remote_close(struct command *c)
 {
+    mirrors_drop(c);
     rafs_http_free(c->http);
     c->http = NULL;
 }

@@ -25,8 +25,9 @@ struct rafs_image {
     struct rafsi_reader *reader;
     uint32_t inlined;
     uint32_t pinned;
-    /* Of an image that came from a registry; else NULL. */
-    rafs_backend *own_backend;
+    /* Of an image that came from a registry; else none. */
+    rafs_backend *own_backends[RAFS_SOURCES_MAX];
+    size_t own_count;
     uint8_t *own_bootstrap;
     struct image_documents documents;
     rafs_cache *cache; /* borrowed; NULL: none */

@@ -77,7 +77,7 @@ int rafs_image_open_layout(const char *path, const char *name,
         rafsi_layout_close(from);
         goto out;
     }
-    rc = rafsi_image_pull(&pull, backend, &wishes, out, err);
+    rc = rafsi_image_pull(&pull, &backend, 1, &wishes, out, err);
     if (rc < 0)
         rafs_backend_free(backend);
 out:

@@ -225,7 +225,8 @@ void rafs_image_close(rafs_image *image)
     rafsi_reader_free(image->reader);
     rafsi_tree_close(image->tree);
     rafsi_hashes_free(image->hashes);
-    rafs_backend_free(image->own_backend);
+    for (size_t i = 0; i < image->own_count; i++)
+        rafs_backend_free(image->own_backends[i]);
     rafsi_free(&image->env, image->own_bootstrap);
     rafsi_free(&image->env, image);
 }

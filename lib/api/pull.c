@@ -11,7 +11,7 @@ int rafsi_room_for_one(const struct wishes *wishes, rafs_error *err)
                       RAFS_SOURCES_MAX);
 }
 
-int rafsi_image_pull(const struct oci_pull *pull, rafs_backend *backend,
+int rafsi_image_pull(const struct oci_pull *pull, rafs_backend *const *own, size_t count,
                      struct wishes *wishes, rafs_image **out, rafs_error *err)
 {
     rafs_backend *sources[RAFS_SOURCES_MAX];
@@ -29,9 +29,10 @@ int rafsi_image_pull(const struct oci_pull *pull, rafs_backend *backend,
         return rc;
     for (size_t i = 0; i < wishes->options.backend_count; i++)
         sources[i] = wishes->options.backends[i];
-    sources[wishes->options.backend_count] = backend;
+    for (size_t i = 0; i < count; i++)
+        sources[wishes->options.backend_count + i] = own[i];
     wishes->options.backends = sources;
-    wishes->options.backend_count++;
+    wishes->options.backend_count += count;
     origin.memory = bootstrap;
     origin.size = len;
     rc = rafsi_image_make(&origin, wishes, &image, err);
@@ -39,10 +40,11 @@ int rafsi_image_pull(const struct oci_pull *pull, rafs_backend *backend,
         rafsi_free(&wishes->env, bootstrap);
         return rc;
     }
-    rafsi_reader_opened(image->reader, backend, &tally,
+    rafsi_reader_opened(image->reader, own[count - 1], &tally,
                         rafsi_tally_of(&tally, RAFS_EVENT_SENT),
                         rafsi_tally_of(&tally, RAFS_EVENT_RECEIVED));
-    image->own_backend = backend;
+    memcpy(image->own_backends, own, count * sizeof(own[0]));
+    image->own_count = count;
     image->own_bootstrap = bootstrap;
     *out = image;
     return RAFS_OK;

@@ -7,10 +7,10 @@
 
 /*
  * The bootstrap that pull leads to into memory, and an image on top of it whose last
- * source of blobs is `backend`, taken once this succeeds. wishes->options.backends must
- * have room for one more, see rafsi_room_for_one().
+ * sources of blobs are `own`, taken once this succeeds. wishes->options.backends must
+ * have room for them, see rafsi_room_for_one().
  */
-int rafsi_image_pull(const struct oci_pull *pull, rafs_backend *backend,
+int rafsi_image_pull(const struct oci_pull *pull, rafs_backend *const *own, size_t count,
                      struct wishes *wishes, rafs_image **out, rafs_error *err);
 
 /* RAFS_E_BADARG if there are as many backends as there can be. */

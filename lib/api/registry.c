@@ -22,6 +22,12 @@ static int take_options(const rafs_registry_options *options, rafs_registry_opti
     return rc;
 }
 
+void rafs_registry_mirror_init(rafs_registry_mirror *mirror)
+{
+    memset(mirror, 0, sizeof(*mirror));
+    mirror->struct_size = sizeof(*mirror);
+}
+
 static const char *bare(const char *reference)
 {
     static const char scheme[] = "docker://";
@@ -29,6 +35,25 @@ static const char *bare(const char *reference)
     return strncmp(reference, scheme, sizeof(scheme) - 1) == 0
                ? reference + sizeof(scheme) - 1
                : reference;
+}
+
+int rafs_registry_host(const char *reference, char *host, size_t room, rafs_error *err)
+{
+    struct oci_reference parsed;
+    const char *name;
+    int rc;
+
+    if (!reference || !host)
+        return rafsi_fail_null(err, reference ? "host" : "reference");
+    rc = rafsi_oci_reference_parse(bare(reference), &parsed, err);
+    if (rc < 0)
+        return rc;
+    name = rafsi_registry_known_as(parsed.host);
+    if (strlen(name) >= room)
+        return rafsi_fail(err, RAFS_E_LIMIT, RAFS_STAGE_ARGUMENT, "host",
+                          "%zu bytes are needed", strlen(name) + 1);
+    memcpy(host, name, strlen(name) + 1);
+    return RAFS_OK;
 }
 
 /* A registry that is only made ready; release() is not called if something fails later.
@@ -42,27 +67,62 @@ static int start(rafs_http *http, const char *text, const rafs_registry_options 
     return rc < 0 ? rc : rafsi_registry_new(http, reference, options, out, err);
 }
 
-int rafs_backend_new_registry(rafs_http *http, const char *repository,
-                              const rafs_registry_options *options, rafs_backend **out,
-                              rafs_error *err)
+/* mirror NULL: the registry itself. */
+static int new_backend(rafs_http *http, const char *repository,
+                       const rafs_registry_mirror *mirror,
+                       const rafs_registry_options *options, rafs_backend **out,
+                       rafs_error *err)
 {
     rafs_registry_options wanted;
     struct oci_reference reference;
+    struct oci_mirrors *mirrors = NULL;
     struct oci_registry *registry;
-    int rc;
+    int rc = take_options(options, &wanted, err);
 
-    if (!http || !repository || !out)
-        return rafsi_fail_null(err, !http ? "http" : out ? "repository" : "out");
-    rc = take_options(options, &wanted, err);
+    if (rc == RAFS_OK && wanted.mirror_count > 0)
+        rc = rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "rafs_registry_options",
+                        "a backend is one source: rafs_backend_new_mirror() makes one "
+                        "for a mirror");
     if (rc == RAFS_OK)
         rc = start(http, repository, &wanted, &reference, &registry, err);
     if (rc < 0)
         return rc;
-    rc = rafsi_registry_backend(registry, out, err);
+    if (mirror) {
+        wanted.mirrors = &mirror;
+        wanted.mirror_count = 1;
+        rc = rafsi_mirrors_new(registry, &reference, &wanted, NULL, &mirrors, err);
+    }
+    if (rc == RAFS_OK && mirror)
+        rc = rafsi_mirrors_backend(mirrors, 0, out, err);
+    else if (rc == RAFS_OK)
+        rc = rafsi_registry_backend(registry, out, err);
+    rafsi_mirrors_free(mirrors);
     if (rc < 0)
         rafsi_registry_disown(registry);
     rafsi_registry_drop(registry);
     return rc;
+}
+
+int rafs_backend_new_registry(rafs_http *http, const char *repository,
+                              const rafs_registry_options *options, rafs_backend **out,
+                              rafs_error *err)
+{
+    if (!http || !repository || !out)
+        return rafsi_fail_null(err, !http ? "http" : out ? "repository" : "out");
+    return new_backend(http, repository, NULL, options, out, err);
+}
+
+int rafs_backend_new_mirror(rafs_http *http, const char *repository,
+                            const rafs_registry_mirror *mirror,
+                            const rafs_registry_options *options, rafs_backend **out,
+                            rafs_error *err)
+{
+    if (!http || !repository || !mirror || !out)
+        return rafsi_fail_null(err, !http         ? "http"
+                                    : !repository ? "repository"
+                                    : mirror      ? "out"
+                                                  : "mirror");
+    return new_backend(http, repository, mirror, options, out, err);
 }
 
 struct shelf {
@@ -123,7 +183,9 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     rafs_registry_options how;
     struct wishes wishes;
     struct oci_registry *from;
-    rafs_backend *backend = NULL;
+    struct oci_mirrors *mirrors = NULL;
+    rafs_backend *backends[RAFS_SOURCES_MAX];
+    size_t count = 0;
     struct oci_store store;
     struct oci_pull pull = {.store = &store};
     struct shelf documents = {.call = &wishes.call};
@@ -152,7 +214,6 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     rc = start(http, reference, &how, &parsed, &from, err);
     if (rc < 0)
         goto out;
-    store = rafsi_registry_store(from);
     pull.digest = parsed.has_digest ? parsed.digest : NULL;
     pull.tag = parsed.tag;
     pull.platform = how.platform;
@@ -160,15 +221,23 @@ int rafs_image_open_registry(rafs_http *http, const char *reference,
     pull.call = &wishes.call;
     pull.config = how.flags & RAFS_REGISTRY_CONFIG;
     pull.referrers = how.flags & RAFS_REGISTRY_REFERRERS;
-    rc = rafsi_registry_backend(from, &backend, err);
+    rc = rafsi_mirrors_new(from, &parsed, &how, pull.hashes, &mirrors, err);
     if (rc == RAFS_OK)
-        rc = rafsi_image_pull(&pull, backend, &wishes, out, err);
+        rc = rafsi_mirrors_backends(mirrors,
+                                    RAFS_SOURCES_MAX - wishes.options.backend_count,
+                                    backends, &count, err);
+    if (rc == RAFS_OK) {
+        store = rafsi_mirrors_store(mirrors);
+        rc = rafsi_image_pull(&pull, backends, count, &wishes, out, err);
+    }
     if (rc == RAFS_OK)
         (*out)->documents = documents.seen;
     if (rc < 0) {
+        while (count > 0)
+            rafs_backend_free(backends[--count]);
         rafsi_registry_disown(from);
-        rafs_backend_free(backend);
     }
+    rafsi_mirrors_free(mirrors);
     rafsi_fail_object(err, rc, "%s", rafsi_registry_name(from));
     rafsi_registry_drop(from);
 out:

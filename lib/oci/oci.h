@@ -8,6 +8,7 @@
  */
 
 #include "oci/layout.h"
+#include "oci/mirrors.h"
 #include "oci/pull.h"
 #include "oci/registry.h"
 #include "oci/store.h"

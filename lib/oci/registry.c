@@ -49,10 +49,12 @@ static void text_drop(const struct rafsi_env *env, struct shared_text *text)
     rafsi_free(env, text);
 }
 
-static void destroy(struct oci_registry *registry)
+void rafsi_registry_destroy(struct oci_registry *registry)
 {
     struct rafsi_env env = registry->env;
 
+    rafsi_registry_drop(registry->origin);
+    rafsi_free(&env, registry->base);
     text_drop(&env, registry->line);
     text_drop(&env, registry->challenge);
     if (registry->cond_ready)
@@ -68,7 +70,7 @@ void rafsi_registry_drop(struct oci_registry *registry)
         return;
     if (registry->credentials.release)
         registry->credentials.release(registry->credentials.user);
-    destroy(registry);
+    rafsi_registry_destroy(registry);
 }
 
 void rafsi_registry_disown(struct oci_registry *registry)
@@ -114,9 +116,13 @@ static int make_locks(struct oci_registry *registry, rafs_error *err)
                : rafsi_fail_nomem(err, sizeof(*registry));
 }
 
-int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
-                       const rafs_registry_options *options, struct oci_registry **out,
-                       rafs_error *err)
+const struct rafsi_env *rafsi_registry_env(const struct oci_registry *registry)
+{
+    return &registry->env;
+}
+
+int rafsi_registry_start(rafs_http *http, const char *repo, struct oci_registry **out,
+                         rafs_error *err)
 {
     struct oci_registry *registry =
         rafsi_alloc_zero(rafsi_http_env(http), sizeof(*registry));
@@ -127,23 +133,53 @@ int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
     registry->env = *rafsi_http_env(http);
     registry->http = http;
     atomic_init(&registry->users, 1);
+    snprintf(registry->repo, sizeof(registry->repo), "%s", repo);
     rc = make_locks(registry, err);
-    if (rc == RAFS_OK && options->credentials)
+    if (rc < 0)
+        rafsi_registry_destroy(registry);
+    else
+        *out = registry;
+    return rc;
+}
+
+int rafsi_registry_set_base(struct oci_registry *registry, const char *path,
+                            rafs_error *err)
+{
+    size_t room = strlen(registry->host) + strlen(path) + sizeof("https:///v2");
+
+    registry->base = rafsi_alloc(&registry->env, room);
+    if (!registry->base)
+        return rafsi_fail_nomem(err, room);
+    snprintf(registry->base, room, "%s://%s%s", registry->plain ? "http" : "https",
+             registry->host, path);
+    snprintf(registry->name, sizeof(registry->name), "%s/%s", registry->host,
+             registry->repo);
+    return RAFS_OK;
+}
+
+int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
+                       const rafs_registry_options *options, struct oci_registry **out,
+                       rafs_error *err)
+{
+    struct oci_registry *registry;
+    int rc = rafsi_registry_start(http, reference->repo, &registry, err);
+
+    if (rc < 0)
+        return rc;
+    if (options->credentials)
         rc = rafsi_take_struct(options->credentials, &registry->credentials,
                                sizeof(registry->credentials), "rafs_credentials_source",
                                err);
-    if (rc < 0) {
-        destroy(registry);
-        return rc;
-    }
     snprintf(registry->host, sizeof(registry->host), "%s", reference->host);
-    snprintf(registry->repo, sizeof(registry->repo), "%s", reference->repo);
-    snprintf(registry->name, sizeof(registry->name), "%s/%s", reference->host,
-             reference->repo);
     registry->plain_asked = (options->flags & RAFS_REGISTRY_PLAIN_HTTP) != 0;
     registry->plain = registry->plain_asked || rafsi_is_loopback(registry->host);
-    *out = registry;
-    return RAFS_OK;
+    if (rc == RAFS_OK)
+        rc = rafsi_registry_set_base(registry, "/v2", err);
+    if (rc < 0)
+        rafsi_registry_destroy(registry);
+    else
+        *out = registry;
+    return rc;
 }
 
 static void wait_slice(struct oci_registry *registry)
@@ -348,8 +384,8 @@ static int registry_url(void *user, const char *blob_id, char *out, size_t room,
         return rafsi_fail(err, RAFS_E_NOENT, RAFS_STAGE_FETCH, NULL,
                           "%s: only blobs named by a SHA-256 are in a registry",
                           registry->name);
-    snprintf(out, room, "%s://%s/v2/%s/blobs/sha256:%s",
-             registry->plain ? "http" : "https", registry->host, registry->repo, blob_id);
+    snprintf(out, room, "%s/%s/blobs/sha256:%s%s", registry->base, registry->repo,
+             blob_id, registry->query);
     return RAFS_OK;
 }
 
@@ -425,10 +461,9 @@ static int document_url(const struct oci_registry *registry,
     *accept = kinds[wanted->what].accept;
     if (wanted->digest)
         rafsi_oci_digest_text(wanted->digest, digest);
-    if ((size_t)snprintf(out, room, "%s://%s/v2/%s/%s/%s",
-                         registry->plain ? "http" : "https", registry->host,
-                         registry->repo, kinds[wanted->what].folder,
-                         wanted->digest ? digest : wanted->tag) < room)
+    if ((size_t)snprintf(out, room, "%s/%s/%s/%s%s", registry->base, registry->repo,
+                         kinds[wanted->what].folder,
+                         wanted->digest ? digest : wanted->tag, registry->query) < room)
         return RAFS_OK;
     return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, NULL, "the URL is too long");
 }

@@ -15,6 +15,12 @@ struct oci_registry;
 int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
                        const rafs_registry_options *options, struct oci_registry **out,
                        rafs_error *err);
+/* A mirror of it, which asks the same source of credentials, for its own host. Holds the
+ * origin. */
+int rafsi_registry_new_mirror(struct oci_registry *origin,
+                              const struct oci_reference *reference,
+                              const rafs_registry_mirror *mirror,
+                              struct oci_registry **out, rafs_error *err);
 /* One more user, one less. */
 struct oci_registry *rafsi_registry_hold(struct oci_registry *registry);
 void rafsi_registry_drop(struct oci_registry *registry);
@@ -28,6 +34,11 @@ struct oci_store rafsi_registry_store(struct oci_registry *registry);
 /* The blobs of the repository; holds the registry. */
 int rafsi_registry_backend(struct oci_registry *registry, rafs_backend **out,
                            rafs_error *err);
+
+const struct rafsi_env *rafsi_registry_env(const struct oci_registry *registry);
+
+/* The name that people give to a host: Docker Hub has another one. */
+const char *rafsi_registry_known_as(const char *host);
 
 /* "host/repo", for errors and logs. */
 const char *rafsi_registry_name(const struct oci_registry *registry);

@@ -32,6 +32,9 @@ struct oci_registry {
     char name[520];
     char host[256];
     char repo[256];
+    char *base;                  /* "https://HOST/v2" */
+    char query[3 * 256 + 8];     /* "?ns=…" of a mirror; "": none */
+    struct oci_registry *origin; /* of a mirror, whose credentials it uses; NULL: none */
     rafs_credentials_source credentials;
     pthread_mutex_t lock;
     pthread_cond_t renewed;
@@ -43,6 +46,15 @@ struct oci_registry {
     uint64_t failures;             /* to renew it, and how the last of them went */
     rafs_error failure;
 };
+
+/* registry.c: one that knows its client and repository; host and the like are to be set.
+ */
+int rafsi_registry_start(rafs_http *http, const char *repo, struct oci_registry **out,
+                         rafs_error *err);
+/* Where its URLs begin: path is "/v2" or another one. */
+int rafsi_registry_set_base(struct oci_registry *registry, const char *path,
+                            rafs_error *err);
+void rafsi_registry_destroy(struct oci_registry *registry);
 
 /* Free a text after its bytes were overwritten; NULL is fine. */
 void rafsi_wipe_free(const struct rafsi_env *env, char *secret);

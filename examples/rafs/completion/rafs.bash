@@ -8,7 +8,7 @@ _rafs()
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
-        --platform --referrers --plain-http --ca-file
+        --platform --referrers --mirror --hosts-dir --plain-http --ca-file
         --client-cert --client-key --insecure --stats --stats-file --help'
     local options
 
@@ -18,7 +18,7 @@ _rafs()
         return
     fi
     case $prev in
-    --blob-dir | --cache-dir)
+    --blob-dir | --cache-dir | --hosts-dir)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         return
@@ -39,7 +39,7 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
         return
         ;;
-    --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --rate | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
+    --mirror | --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --rate | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
         return
         ;;
     esac
