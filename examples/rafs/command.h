@@ -69,6 +69,10 @@ enum {
     OPT_LEARN,
     OPT_MIRROR,
     OPT_HOSTS_DIR,
+    OPT_P2P_PROXY,
+    OPT_P2P_PING,
+    OPT_P2P_STRICT,
+    OPT_P2P_HTTP,
     OPT_STATS,
     OPT_STATS_FILE,
     OPT_HELP,
@@ -101,6 +105,10 @@ enum {
     { "learn", no_argument, NULL, OPT_LEARN },                  \
     { "mirror", required_argument, NULL, OPT_MIRROR },          \
     { "hosts-dir", required_argument, NULL, OPT_HOSTS_DIR },    \
+    { "p2p-proxy", required_argument, NULL, OPT_P2P_PROXY },    \
+    { "p2p-ping", required_argument, NULL, OPT_P2P_PING },      \
+    { "p2p-strict", no_argument, NULL, OPT_P2P_STRICT },        \
+    { "p2p-http", no_argument, NULL, OPT_P2P_HTTP },            \
     { "stats", optional_argument, NULL, OPT_STATS },            \
     { "stats-file", required_argument, NULL, OPT_STATS_FILE },  \
     { "help", no_argument, NULL, OPT_HELP }
@@ -135,6 +143,9 @@ struct command {
     size_t mirror_count;
     const char *hosts_dir;   /* NULL: none */
     struct mirrors *mirrors; /* mirrors.c */
+    const char *p2p_proxy;   /* NULL: none */
+    const char *p2p_ping;
+    uint32_t p2p_flags;      /* RAFS_P2P_ */
     const char *platform;    /* OS/ARCHITECTURE */
     bool referrers;          /* an ordinary image may have a RAFS form attached */
     const char *trace_file;  /* what is read is recorded there; NULL: not */

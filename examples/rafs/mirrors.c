@@ -79,6 +79,7 @@ static bool make_client(struct command *c, const char *file,
     const char *const paths[] = {entry->ca, entry->cert, entry->key};
     rafs_http_options options = RAFS_HTTP_OPTIONS_INIT;
     rafs_error err = RAFS_ERROR_INIT;
+    rafs_p2p_options p2p = RAFS_P2P_OPTIONS_INIT;
     rafs_env env = RAFS_ENV_INIT;
     char *full[3] = {NULL, NULL, NULL};
     bool good = true;
@@ -89,7 +90,7 @@ static bool make_client(struct command *c, const char *file,
     for (size_t i = 0; i < 3 && good; i++)
         if (paths[i])
             good = (full[i] = beside(file, paths[i])) != NULL;
-    remote_http_options(c, &options, &env);
+    remote_http_options(c, &options, &env, &p2p);
     options.flags |= entry->skip_verify ? RAFS_HTTP_INSECURE : 0;
     if (full[0])
         options.ca_file = full[0];

@@ -81,6 +81,11 @@ static void print_help(const struct command *c)
         "  --mirror URL         ask this mirror of the registry first; may be repeated\n"
         "  --hosts-dir DIR      mirrors and certificates as containerd has them, in\n"
         "                       DIR/HOST/hosts.toml\n"
+        "  --p2p-proxy URL      ask for data through this proxy in front of peers "
+        "(Dragonfly)\n"
+        "  --p2p-ping URL       as long as this answers\n"
+        "  --p2p-strict         and never without it\n"
+        "  --p2p-http           let it see what is asked for by https\n"
         "  --plain-http         http instead of https (always for this machine itself)\n"
         "  --ca-file FILE       PEM file of certificates to believe, instead of the "
         "system's\n"
@@ -198,6 +203,18 @@ static int common_option(struct command *c, int opt)
             return OPT_STOP;
         }
         c->mirror_urls[c->mirror_count++] = optarg;
+        return 0;
+    case OPT_P2P_PROXY:
+        c->p2p_proxy = optarg;
+        return 0;
+    case OPT_P2P_PING:
+        c->p2p_ping = optarg;
+        return 0;
+    case OPT_P2P_STRICT:
+        c->p2p_flags |= RAFS_P2P_STRICT;
+        return 0;
+    case OPT_P2P_HTTP:
+        c->p2p_flags |= RAFS_P2P_USE_HTTP;
         return 0;
     case OPT_HOSTS_DIR:
         c->hosts_dir = optarg;

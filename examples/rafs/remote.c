@@ -20,7 +20,7 @@ static const char *setting(const char *small, const char *large)
 }
 
 void remote_http_options(const struct command *c, rafs_http_options *options,
-                         rafs_env *env)
+                         rafs_env *env, rafs_p2p_options *p2p)
 {
     const char *all = setting("all_proxy", "ALL_PROXY");
     const char *ca = setting("SSL_CERT_FILE", "CURL_CA_BUNDLE");
@@ -40,20 +40,30 @@ void remote_http_options(const struct command *c, rafs_http_options *options,
     options->client_cert = c->client_cert;
     options->client_key = c->client_key;
     options->user_agent = "rafs/" RAFS_VERSION_STRING;
+    p2p->proxy = c->p2p_proxy;
+    p2p->ping = c->p2p_ping;
+    p2p->flags = c->p2p_flags;
+    options->p2p = c->p2p_proxy ? p2p : NULL;
 }
 
 bool remote_http(struct command *c)
 {
     rafs_http_options options = RAFS_HTTP_OPTIONS_INIT;
     rafs_error err = RAFS_ERROR_INIT;
+    rafs_p2p_options p2p = RAFS_P2P_OPTIONS_INIT;
     rafs_env env = RAFS_ENV_INIT;
 
     if (c->http)
         return true;
-    remote_http_options(c, &options, &env);
+    if (!c->p2p_proxy && (c->p2p_ping || c->p2p_flags)) {
+        command_usage(c, "--p2p-ping, --p2p-strict and --p2p-http need --p2p-proxy");
+        return false;
+    }
+    remote_http_options(c, &options, &env, &p2p);
     if (rafs_http_new(&options, &c->http, &err) == RAFS_OK)
         return true;
     command_failed(c, NULL, &err);
+    remote_open_code(c, &err);
     return false;
 }
 

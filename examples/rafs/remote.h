@@ -24,9 +24,9 @@ bool remote_add_sources(struct command *c);
 /* After the image was closed. */
 void remote_close(struct command *c);
 
-/* How this user's clients connect; env is borrowed by options. */
+/* How this user's clients connect; env and p2p are borrowed by options. */
 void remote_http_options(const struct command *c, rafs_http_options *options,
-                         rafs_env *env);
+                         rafs_env *env, rafs_p2p_options *p2p);
 
 /* After command_failed(): the exit code where opening fails. */
 void remote_open_code(struct command *c, const rafs_error *err);

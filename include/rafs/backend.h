@@ -25,7 +25,10 @@ typedef struct rafs_backend rafs_backend;
 enum {
     /** Requests cost more than bytes: the network. Chunks that lie beside each other are
      * then asked for together and read ahead, see rafs_limits.merge_bytes. */
-    RAFS_BACKEND_REMOTE = 1
+    RAFS_BACKEND_REMOTE = 1,
+    /** Answers may have come from somebody in between, and RAFS_CALL_FRESH goes past him:
+     * where an answer was wrong, such a source is asked once more. */
+    RAFS_BACKEND_RELAYED = 2
 };
 
 /**

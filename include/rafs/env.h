@@ -60,7 +60,10 @@ enum {
     RAFS_CALL_AHEAD = 1,
     /** Another source can be asked: a backend should say soon that it fails rather than
      * try again. Set by the library where an image has more sources than one. */
-    RAFS_CALL_ONCE = 2
+    RAFS_CALL_ONCE = 2,
+    /** What came before was wrong: past whatever may keep a copy, to the source itself.
+     * Only where RAFS_BACKEND_RELAYED says that there is such a way. */
+    RAFS_CALL_FRESH = 4
 };
 
 /**

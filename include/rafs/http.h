@@ -32,6 +32,44 @@ enum {
                                 credentials; content is still verified */
 };
 
+/** Bits of rafs_p2p_options.flags. */
+enum {
+    RAFS_P2P_STRICT = 1, /**< never ask the server itself where the proxy fails */
+    /** Ask the proxy for http:// where the URL is https://, which it makes https again:
+     *  so it sees what it is to share, and the credentials too. */
+    RAFS_P2P_USE_HTTP = 2
+};
+
+/**
+ * A proxy in front of peers that share blobs, such as Dragonfly's daemon; zero in a field
+ * means the default. Texts are copied.
+ *
+ * Data of blobs is asked for through it, and nothing else: no manifest, no token. It is
+ * told X-Dragonfly-Use-P2P, X-Dragonfly-Prefetch, and X-Dragonfly-Priority: 6 where
+ * somebody waits, 3 where nobody does yet. Where it cannot be reached, answers with an
+ * error or with wrong bytes, or is not well, the server itself is asked.
+ */
+typedef struct rafs_p2p_options {
+    uint32_t struct_size; /**< sizeof(rafs_p2p_options) */
+    uint32_t flags;       /**< RAFS_P2P_ */
+    const char *proxy;    /**< "http://HOST:PORT" */
+    /** URL that answers GET with 200 to 399 as long as the proxy is well; looked at when
+     *  data is asked for. NULL: it is believed to be. */
+    const char *ping;
+    uint32_t check_interval_ms; /**< between such looks, and for which a proxy that fails
+                                     is passed; default 5000 */
+    uint32_t reserved;          /**< 0 */
+} rafs_p2p_options;
+
+#define RAFS_P2P_OPTIONS_INIT                         \
+    {                                                 \
+        sizeof(rafs_p2p_options), 0, NULL, NULL, 0, 0 \
+    }
+
+/** Set options to the defaults, for callers without the macro. @param options  out; not
+ *  NULL. Never blocks. Any thread. Source: none. Since: 1.0. */
+RAFS_API void rafs_p2p_options_init(rafs_p2p_options *options);
+
 /** How a client connects; zero in a field means the default. Texts are copied. */
 typedef struct rafs_http_options {
     uint32_t struct_size;    /**< sizeof(rafs_http_options) */
@@ -54,14 +92,15 @@ typedef struct rafs_http_options {
     /** How long a request is tried again where the call has no deadline. Default 60000.
      */
     uint32_t retry_ms;
-    uint32_t connections_max;  /**< requests at once; default 16 */
-    uint64_t bytes_per_second; /**< of all answers together; 0: no limit */
+    uint32_t connections_max;    /**< requests at once; default 16 */
+    uint64_t bytes_per_second;   /**< of all answers together; 0: no limit */
+    const rafs_p2p_options *p2p; /**< copied; NULL: no such proxy */
 } rafs_http_options;
 
 #define RAFS_HTTP_OPTIONS_INIT                                                        \
     {                                                                                 \
         sizeof(rafs_http_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-            NULL, NULL, 0, 0, 0, 0, 0, 0                                              \
+            NULL, NULL, 0, 0, 0, 0, 0, 0, NULL                                        \
     }
 
 /** Set options to the defaults, for callers without the macro. @param options  out; not

@@ -34,7 +34,7 @@ int rafs_backend_new(const rafs_backend_ops *ops, void *user, const rafs_env *en
     if (!made.ops.open || !made.ops.read)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "backend",
                           "open and read must be set");
-    if (made.ops.flags & ~(uint32_t)RAFS_BACKEND_REMOTE)
+    if (made.ops.flags & ~(uint32_t)(RAFS_BACKEND_REMOTE | RAFS_BACKEND_RELAYED))
         return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "backend",
                           "flags 0x%x are not known", made.ops.flags);
     rc = rafsi_env_take(env, &made.env, err);
@@ -60,6 +60,11 @@ const char *rafsi_backend_name(const rafs_backend *backend)
 bool rafsi_backend_remote(const rafs_backend *backend)
 {
     return backend->ops.flags & RAFS_BACKEND_REMOTE;
+}
+
+bool rafsi_backend_relayed(const rafs_backend *backend)
+{
+    return backend->ops.flags & RAFS_BACKEND_RELAYED;
 }
 
 void rafs_backend_free(rafs_backend *backend)

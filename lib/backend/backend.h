@@ -26,6 +26,8 @@ const char *rafsi_backend_name(const rafs_backend *backend);
 
 /* Does a request cost more than the bytes it brings? */
 bool rafsi_backend_remote(const rafs_backend *backend);
+/* Is there a way past somebody in between? */
+bool rafsi_backend_relayed(const rafs_backend *backend);
 
 /* Length of the blob; RAFS_E_UNSUPPORTED if the backend cannot tell. */
 int rafsi_backend_size(const struct rafsi_blob_handle *handle, const char *blob_id,

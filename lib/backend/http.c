@@ -105,6 +105,19 @@ static void tell(const struct http_attempt *attempt, enum http_verdict verdict)
 int rafsi_http_do(rafs_http *http, const struct http_request *request,
                   const rafs_call *call, struct http_answer *answer, rafs_error *err)
 {
+    return request->data && http->p2p
+               ? rafsi_p2p_do(http, http->p2p, request, call, answer, err)
+               : rafsi_http_try(http, request, call, answer, err);
+}
+
+bool rafsi_http_relayed(const rafs_http *http)
+{
+    return http->p2p && rafsi_p2p_passable(http->p2p);
+}
+
+int rafsi_http_try(rafs_http *http, const struct http_request *request,
+                   const rafs_call *call, struct http_answer *answer, rafs_error *err)
+{
     rafs_error last = RAFS_ERROR_INIT;
     rafs_call bounded = rafsi_http_bound(http, call);
     struct http_attempt attempt = first_attempt(http, request, &bounded, answer);

@@ -43,7 +43,11 @@ struct http_request {
     void *user;
     uint64_t piece_max; /* a longer body is RAFS_E_LIMIT */
     bool once;          /* no second try, unless bytes of the answer came */
-    bool guarded;       /* a server chose the URL: link-local addresses are refused */
+    bool data;          /* of a blob: rafs_http_options.p2p goes for it */
+    bool bare;          /* without the headers of the client */
+    const char *via;    /* proxy in place of the client's; "": none; NULL: the client's */
+    const char *sent_url; /* what is asked for in place of url; NULL: that */
+    bool guarded;         /* a server chose the URL: link-local addresses are refused */
     struct http_progress *progress; /* NULL: of no interest */
     /* Room for the beginning of the body of an answer that is no success, as a text;
      * NULL: of no interest. It holds what the server says, and may repeat what it was
@@ -88,6 +92,11 @@ struct http_answer {
  */
 int rafsi_http_do(rafs_http *http, const struct http_request *request,
                   const rafs_call *call, struct http_answer *answer, rafs_error *err);
+/* The same, whatever rafs_http_options.p2p says. */
+int rafsi_http_try(rafs_http *http, const struct http_request *request,
+                   const rafs_call *call, struct http_answer *answer, rafs_error *err);
+/* Does RAFS_CALL_FRESH make a difference for data? */
+bool rafsi_http_relayed(const rafs_http *http);
 void rafsi_http_drop(rafs_http *http, struct http_answer *answer);
 
 /* The call itself or, if it has no deadline, one that ends after

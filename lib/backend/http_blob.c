@@ -238,8 +238,12 @@ static int get_range(const struct site *site, struct site_blob *blob, uint64_t o
                      struct http_answer *answer, rafs_error *err)
 {
     struct http_progress progress = {0};
-    struct http_request request = {
-        .ranged = true, .offset = offset, .buf = buf, .len = len, .progress = &progress};
+    struct http_request request = {.ranged = true,
+                                   .offset = offset,
+                                   .buf = buf,
+                                   .len = len,
+                                   .progress = &progress,
+                                   .data = true};
     char url[HTTP_URL_MAX];
     char *where = NULL;
     int rc;
@@ -384,14 +388,16 @@ int rafsi_backend_new_site(const struct http_site *of, rafs_backend **out,
                            rafs_error *err)
 {
     const struct rafsi_env *env = rafsi_http_env(of->http);
-    rafs_backend_ops ops = {.struct_size = sizeof(ops),
-                            .flags = RAFS_BACKEND_REMOTE,
-                            .open = site_open,
-                            .size = site_size,
-                            .read = site_read,
-                            .close = site_close,
-                            .release = site_release,
-                            .name = of->name ? of->name : "http"};
+    rafs_backend_ops ops = {
+        .struct_size = sizeof(ops),
+        .flags = RAFS_BACKEND_REMOTE |
+                 (rafsi_http_relayed(of->http) ? RAFS_BACKEND_RELAYED : 0u),
+        .open = site_open,
+        .size = site_size,
+        .read = site_read,
+        .close = site_close,
+        .release = site_release,
+        .name = of->name ? of->name : "http"};
     struct site *site = rafsi_alloc(env, sizeof(*site));
     int rc;
 

@@ -21,6 +21,12 @@ void rafs_http_options_init(rafs_http_options *options)
     options->struct_size = sizeof(*options);
 }
 
+void rafs_p2p_options_init(rafs_p2p_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    options->struct_size = sizeof(*options);
+}
+
 static bool is_header(const char *line)
 {
     size_t name;
@@ -139,6 +145,8 @@ int rafs_http_new(const rafs_http_options *options, rafs_http **out, rafs_error 
     rc = make_locks(http, err);
     if (rc == RAFS_OK)
         rc = copy_texts(http, &from, err);
+    if (rc == RAFS_OK && from.p2p)
+        rc = rafsi_p2p_new(http, from.p2p, &http->p2p, err);
     if (rc < 0) {
         rafs_http_free(http);
         return rc;
@@ -166,6 +174,7 @@ void rafs_http_free(rafs_http *http)
         http->idle = slot->next;
         free_slot(http, slot);
     }
+    rafsi_p2p_free(http, http->p2p);
     for (size_t i = 0; i < sizeof(http->texts) / sizeof(http->texts[0]); i++)
         rafsi_free(&http->env, http->texts[i]);
     for (size_t i = 0; i < http->header_count; i++)

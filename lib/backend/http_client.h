@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "backend/http.h"
+#include "backend/http_p2p.h"
 
 /* One request at a time runs in a slot, in the thread that asks: an easy handle alone in
  * a multi handle, which keeps its connections. So nobody waits in a library where neither
@@ -26,6 +27,7 @@ struct rafs_http {
     struct rafsi_env env;
     rafs_http_options options; /* numbers; texts are NULL, see below */
     char *texts[8];            /* by enum http_text */
+    struct http_p2p *p2p;      /* NULL: none */
     char **headers;
     size_t header_count;
     pthread_mutex_t lock;

@@ -40,12 +40,16 @@ static void set_proxy_security(CURL *easy, const rafs_http *http)
 }
 
 /* An empty text, not NULL: with NULL libcurl looks into the environment. */
-static void set_proxy(CURL *easy, const rafs_http *http, const char *url)
+static void set_proxy(CURL *easy, const rafs_http *http, const char *url, const char *via)
 {
     bool tls = strncmp(url, "https:", 6) == 0;
     const char *proxy = http->texts[tls ? HTTPS_PROXY : HTTP_PROXY];
     const char *direct = http->texts[HTTP_NO_PROXY];
 
+    if (via) {
+        proxy = via;
+        direct = NULL;
+    }
     curl_easy_setopt(easy, CURLOPT_PROXY, proxy ? proxy : "");
     curl_easy_setopt(easy, CURLOPT_NOPROXY, direct ? direct : "");
     set_proxy_security(easy, http);
@@ -69,7 +73,7 @@ struct curl_slist *rafsi_http_lines(const struct http_attempt *attempt)
     bool good = append(&list, "Expect:");
     char range[80];
 
-    for (size_t i = 0; i < attempt->http->header_count && good; i++)
+    for (size_t i = 0; !request->bare && i < attempt->http->header_count && good; i++)
         good = append(&list, attempt->http->headers[i]);
     for (size_t i = 0; i < request->header_count && good; i++)
         good = append(&list, request->headers[i]);
@@ -110,12 +114,13 @@ void rafsi_http_set(CURL *easy, struct http_attempt *attempt, struct curl_slist 
     const struct http_request *request = attempt->request;
     const rafs_http *http = attempt->http;
     const char *method = request->method ? request->method : "GET";
+    const char *url = request->sent_url ? request->sent_url : request->url;
 
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* wait for no resolver thread */
 #endif
-    curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(easy, CURLOPT_URL, url);
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
@@ -136,7 +141,7 @@ void rafsi_http_set(CURL *easy, struct http_attempt *attempt, struct curl_slist 
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, attempt);
     set_security(easy, http);
-    set_proxy(easy, http, request->url);
+    set_proxy(easy, http, url, request->via);
     if (strcmp(method, "HEAD") == 0) {
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     } else if (request->body) {

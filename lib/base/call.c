@@ -146,7 +146,8 @@ int rafsi_call_take(const rafs_call *in, rafs_call *out, rafs_error *err)
     int rc = rafsi_take_struct(in, out, sizeof(*out), "rafs_call", err);
 
     out->struct_size = sizeof(*out);
-    if (rc == RAFS_OK && (out->flags & ~(uint32_t)(RAFS_CALL_AHEAD | RAFS_CALL_ONCE)))
+    if (rc == RAFS_OK &&
+        (out->flags & ~(uint32_t)(RAFS_CALL_AHEAD | RAFS_CALL_ONCE | RAFS_CALL_FRESH)))
         rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "rafs_call",
                         "flags 0x%x are not known", out->flags);
     return rc;

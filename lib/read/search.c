@@ -14,6 +14,7 @@ void rafsi_search_begin(struct search *search, struct rafsi_reader *reader, uint
     search->at = 0;
     search->tried = 0;
     search->failed = NO_SOURCE;
+    search->fresh = 0;
 }
 
 /* Still to be asked in this round? */
@@ -69,6 +70,11 @@ bool rafsi_search_next(struct search *search, size_t *source, const rafs_call **
         left--;
     *part = rafsi_rounds_part(&search->rounds, others, left,
                               rafsi_health_usual_ns(reader, next, search->len));
+    if (search->fresh >> next & 1) {
+        search->fresh_call = *part ? **part : (rafs_call)RAFS_CALL_INIT;
+        search->fresh_call.flags |= RAFS_CALL_FRESH;
+        *part = &search->fresh_call;
+    }
     *source = next;
     return true;
 }
@@ -94,6 +100,12 @@ void rafsi_search_failed(struct search *search, size_t source, int rc,
                  rafsi_backend_remote(search->reader->sources[source]);
 
     search->tried |= (uint32_t)1 << source;
+    /* Who lied may not have been the source. */
+    if (rc == RAFS_E_CORRUPT && !(search->fresh >> source & 1) &&
+        rafsi_backend_relayed(search->reader->sources[source])) {
+        search->fresh |= (uint32_t)1 << source;
+        again = true;
+    }
     if (rc != RAFS_E_NOENT)
         search->failed = source;
     rafsi_rounds_failed(&search->rounds, source, rc, again, err);

@@ -29,7 +29,9 @@ struct search {
     size_t order[RAFS_SOURCES_MAX + 1];
     size_t count, at;
     uint32_t tried; /* those that were asked and failed, a bit each */
-    size_t failed;  /* the last that failed, and not yet counted; NO_SOURCE: none */
+    uint32_t fresh; /* bits: sources that are asked past whoever is in between */
+    rafs_call fresh_call;
+    size_t failed; /* the last that failed, and not yet counted; NO_SOURCE: none */
 };
 
 /* len: bytes that will be asked for, about. */

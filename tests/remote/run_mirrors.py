@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Mirrors of a registry, through the rafs command: what comes out
+"""Mirrors of a registry and a peer-to-peer proxy, through the rafs command: what comes out
 is what comes out of the image on disk whoever fails, lies or stalls, nobody is asked for
 what he may not say, and nobody sees another's password.
 
@@ -9,6 +9,7 @@ All servers are in this process, on loopback. Usage: run_mirrors.py --rafs PATH
 import argparse
 import base64
 import contextlib
+import http.client
 import http.server
 import json
 import os
@@ -139,6 +140,12 @@ def run(image, *options, env=None, command="tar"):
     return run_pull.rafs(command, "--no-cache", *options, image, env=env)
 
 
+def one(image, *options):
+    """Where all fail one file will do: each would wait for its deadline."""
+    return run_pull.rafs("cat", "--no-cache", "--timeout", "1", *options, image,
+                         "/data/large")
+
+
 def right(name, mine, *also):
     disk = run_pull.local(KIND, "tar")
     report.check(name, mine.returncode == 0 and mine.stdout == disk.stdout and all(also),
@@ -180,7 +187,7 @@ def plain_mirrors():
         mirror.behave = hang
         mine = run(by_tag(origin), *mirror_of(mirror), "--timeout", "40")
         right("a mirror that never answers is passed", mine)
-    for code in (500, 503, 403, 401, 429):
+    for code in (503, 403, 401, 429):
         with places(2) as (origin, mirror):
             mirror.behave = status(code)
             right(f"a mirror that answers {code} is passed",
@@ -392,6 +399,137 @@ def hosts_files(folder):
                      b"line " in mine.stderr, run_pull.shown(mine))
 
 
+# --- a peer-to-peer proxy ---------------------------------------------------------------
+
+class Proxy(http.server.ThreadingHTTPServer):
+    """In the place of a Dragonfly daemon: a proxy that logs what it is asked."""
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), ProxyHandler)
+        self.log = []
+        self.behave = None
+        self.healthy = True
+        self.pings = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
+        self.thread.start()
+
+    def handle_error(self, request, client_address):
+        """As above."""
+
+    stop = Place.stop
+    done = threading.Event()
+
+
+class ProxyHandler(Handler):
+    def do_GET(self):
+        proxy = self.server
+        if self.path.startswith("/"):
+            proxy.pings.append(dict(self.headers.items()))
+            self.give(200 if proxy.healthy else 503)
+            return
+        proxy.log.append((self.path, dict(self.headers.items())))
+        if proxy.behave and proxy.behave(self, self.path.split("/")[-1]):
+            return
+        url = urllib.parse.urlsplit(self.path)
+        link = http.client.HTTPConnection(url.netloc)
+        link.request("GET", url.path, headers={
+            k: v for k, v in self.headers.items() if k.lower() != "host"})
+        answer = link.getresponse()
+        body = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("connection", "content-length", "date", "server"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        link.close()
+
+
+def dragonfly():
+    @contextlib.contextmanager
+    def scene():
+        with places(1) as (origin,):
+            proxy = Proxy()
+            try:
+                yield origin, proxy, ("--p2p-proxy", proxy.url)
+            finally:
+                proxy.stop()
+
+    def marked(place):
+        return [h for _, _, h in place.log if any(k.lower().startswith("x-dragonfly") for k in h)]
+
+    with scene() as (origin, proxy, option):
+        mine = run(by_tag(origin), *option)
+        sent = [{k.lower(): v for k, v in h.items()} for _, h in proxy.log]
+        right("data comes through the proxy", mine, bool(sent),
+              all("/blobs/" in p and any(d in p for d in origin.data)
+                  for p, _ in proxy.log),
+              all(h.get("x-dragonfly-prefetch") == "true" and
+                  h.get("x-dragonfly-use-p2p") == "true" and
+                  h.get("x-dragonfly-priority") in ("3", "6") for h in sent),
+              any(h["x-dragonfly-priority"] == "6" for h in sent))
+        report.check("and nothing else does", bool(origin.asked("manifests")),
+                     origin.log)
+    with scene() as (origin, proxy, option):
+        right("without a proxy no such header is sent", run(by_tag(origin)),
+              marked(origin) == [], proxy.log == [])
+    for code in (500, 403, 404, 429):
+        with scene() as (origin, proxy, option):
+            proxy.behave = status(code)
+            right(f"{code} of the proxy leads to the registry", run(by_tag(origin), *option),
+                  bool(proxy.log), bool(origin.asked("blobs")))
+    for code in (403, 429):
+        with scene() as (origin, proxy, option):
+            proxy.behave = status(code, X_Dragonfly_Error_Type="proxy")
+            right(f"{code} by the proxy itself leads to the registry",
+                  run(by_tag(origin), *option), bool(proxy.log))
+            mine = one(by_tag(origin), *option, "--p2p-strict")
+            report.check(f"{code} by the proxy itself, strictly, is 3", mine.returncode == 3 and
+                         b"proxy" in mine.stderr, run_pull.shown(mine))
+    with scene() as (origin, proxy, option):
+        def lies(handler, name):
+            handler.server.blobs, handler.server.manifest = origin.blobs, b""
+            return lie(handler, name)
+        proxy.behave = lies
+        right("a proxy that alters data leads to the registry",
+              run(by_tag(origin), *option), bool(proxy.log), bool(origin.asked("blobs")))
+        mine = one(by_tag(origin), *option, "--p2p-strict")
+        report.check("a proxy that alters data, strictly, is 1", mine.returncode == 1,
+                     run_pull.shown(mine))
+    with scene() as (origin, proxy, option):
+        proxy.behave = hang
+        proxy.done.clear()
+        right("a proxy that never answers", run(by_tag(origin), *option, "--timeout", "60"))
+    with places(1) as (origin,):
+        dead = ("--p2p-proxy", f"http://127.0.0.1:{run_pull.free_port()}")
+        right("a dead proxy", run(by_tag(origin), *dead))
+        mine = one(by_tag(origin), *dead, "--p2p-strict")
+        report.check("a dead proxy, strictly, is 3", mine.returncode == 3 and
+                     b"peer-to-peer proxy" in mine.stderr, run_pull.shown(mine))
+    with scene() as (origin, proxy, option):
+        ping = (*option, "--p2p-ping", proxy.url + "/healthy")
+        mine = run(by_tag(origin), *ping)
+        right("a healthy proxy is used", mine, bool(proxy.log), bool(proxy.pings),
+              not any(k.lower().startswith("x-") for h in proxy.pings for k in h))
+        proxy.healthy = False
+        proxy.log.clear()
+        right("an unhealthy one is not", run(by_tag(origin), *ping), proxy.log == [])
+        mine = one(by_tag(origin), *ping, "--p2p-strict")
+        report.check("an unhealthy one, strictly, is 3", mine.returncode == 3 and
+                     b"not healthy" in mine.stderr and proxy.log == [],
+                     run_pull.shown(mine))
+    mine = run("docker://127.0.0.1:1/a:1", "--p2p-ping", "http://x", command="ls")
+    report.check("a ping without a proxy is 2", mine.returncode == 2, run_pull.shown(mine))
+    with scene() as (origin, proxy, option):
+        origin.password = "bob:pa55"
+        with tempfile.TemporaryDirectory() as folder:
+            env = auth_file(folder, {origin.host: origin.password})
+            right("with a password", run(by_tag(origin), *option, env=env), bool(proxy.log))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rafs", required=True)
@@ -403,6 +541,7 @@ def main():
         liars()
         passwords(folder)
         hosts_files(folder)
+        dragonfly()
     return report.finish()
 
 

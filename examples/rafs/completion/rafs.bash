@@ -8,7 +8,8 @@ _rafs()
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
-        --platform --referrers --mirror --hosts-dir --plain-http --ca-file
+        --platform --referrers --mirror --hosts-dir --p2p-proxy --p2p-ping
+        --p2p-strict --p2p-http --plain-http --ca-file
         --client-cert --client-key --insecure --stats --stats-file --help'
     local options
 
@@ -39,7 +40,7 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
         return
         ;;
-    --mirror | --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --rate | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
+    --mirror | --p2p-proxy | --p2p-ping | --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --rate | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
         return
         ;;
     esac
