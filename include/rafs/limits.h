@@ -69,8 +69,9 @@ typedef struct rafs_limits {
     /** How long a source may take, in milliseconds, before the next healthy one is asked
      * as well and the first answer taken; of backends with RAFS_BACKEND_REMOTE, if there
      * are others. Such requests run in up to 16 threads of the image, which it starts
-     * when first needed. Default: four times what the source usually takes, at least 250
-     * ms; 1: no source is asked while another one is. */
+     * when first needed, and are at most a tenth of all, and 16. Default: four times what
+     * the source usually takes, at least 250 ms; 1: no source is asked while another one
+     * is. */
     uint64_t hedge_ms;
 } rafs_limits;
 

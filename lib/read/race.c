@@ -10,7 +10,9 @@ enum {
     HEDGE_LEAST_MS = 250,
     HEDGE_UNKNOWN_MS = 500, /* as long as nobody knows how fast a source is */
     HEDGE_TIMES = 4,        /* so many times what is usual */
-    HEDGE_OFF = 1
+    HEDGE_OFF = 1,
+    HEDGES_FREE = 16,    /* so many second requests at first, */
+    RACES_PER_HEDGE = 10 /* then one for so many */
 };
 
 /* A waiter looks this often whether it was cancelled: see flight.c. */
@@ -285,6 +287,17 @@ void rafsi_race_free(struct rafsi_reader *reader)
 /* --- the one who waits -----------------------------------------------------------------
  */
 
+/* A link that is full makes all sources slow at once: then more requests would only make
+ * it worse. A source that is slow alone needs few, since it is asked last after them. */
+static bool affordable(struct rafsi_reader *reader)
+{
+    uint64_t most =
+        HEDGES_FREE +
+        atomic_load_explicit(&reader->raced, memory_order_relaxed) / RACES_PER_HEDGE;
+
+    return atomic_load_explicit(&reader->hedged, memory_order_relaxed) < most;
+}
+
 /* How long a source may take before another is asked too. */
 static uint64_t patience_ns(const struct rafsi_reader *reader, const struct ask *ask)
 {
@@ -405,8 +418,9 @@ static int watch(struct race *race, struct ask *ask, uint64_t begun,
 
         if (hedge && took >= patience) {
             hedge = false;
-            if (start(race, &race->legs[1], ask->backup)) {
+            if (affordable(reader) && start(race, &race->legs[1], ask->backup)) {
                 started = LEGS;
+                atomic_fetch_add_explicit(&reader->hedged, 1, memory_order_relaxed);
                 rafsi_stats_hedge(&reader->stats, ask->backup);
             }
         }
@@ -429,8 +443,10 @@ int rafsi_race(struct rafsi_reader *reader, struct ask *ask, const rafs_call *ca
     if (reader->racers && ask->backup != NO_SOURCE &&
         rafsi_backend_remote(reader->sources[ask->source]))
         race = race_new(reader, ask, call);
-    if (race)
+    if (race) {
+        atomic_fetch_add_explicit(&reader->raced, 1, memory_order_relaxed);
         begun = rafsi_now_ns(&reader->env);
+    }
     if (race && start(race, &race->legs[0], ask->source))
         return watch(race, ask, begun, call, out, err);
     if (race)

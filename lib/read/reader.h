@@ -61,7 +61,7 @@ struct rafsi_reader {
     size_t source_count;                         /* with [0] */
     struct source_health health[RAFS_SOURCES_MAX + 1];
     struct racers *racers; /* race.c; NULL: nobody is asked beside another */
-    atomic_uint_least64_t hedges_won;
+    atomic_uint_least64_t raced, hedged, hedges_won;
     struct rafsi_pool *pool;
     uint64_t memory_bytes; /* that the chunks in the cache may take */
     struct rafsi_cache *cache;

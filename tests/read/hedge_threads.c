@@ -177,6 +177,33 @@ START_TEST(the_second_wins)
 }
 END_TEST
 
+/* Where all are slow, few are asked twice. */
+START_TEST(a_slow_link_is_not_burdened)
+{
+    enum { READS = 100 };
+
+    load(HELD, AT_ONCE);
+    crowd.script[1].fault_stays = true; /* it comes to nothing, by no fault of its own */
+    script_arm(&crowd.script[1], SCRIPT_NOMEM, 0);
+    for (uint64_t i = 0; i < READS; i++) {
+        struct reader reader;
+
+        reader_start(&reader, NULL);
+        first_is_slow();
+        while (i < 16 && crowd_stats(&crowd).hedges <= i)
+            sched_yield();
+        set(&source[0], &source[0].open);
+        reader_join(&reader);
+        ck_assert_int_eq(reader.rc, RAFS_OK);
+        ck_assert(reader.right);
+        source[0].open = source[0].inside = false;
+    }
+    ck_assert_uint_ge(crowd_stats(&crowd).hedges, 16);
+    ck_assert_uint_le(crowd_stats(&crowd).hedges, 16 + READS / 10);
+    drop();
+}
+END_TEST
+
 START_TEST(the_first_wins_after_all)
 {
     struct reader reader;
@@ -371,6 +398,7 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, who_answers_in_time_is_alone);
     tcase_add_loop_test(tcase, the_second_wins, 0, 2);
+    tcase_add_test(tcase, a_slow_link_is_not_burdened);
     tcase_add_test(tcase, the_first_wins_after_all);
     tcase_add_loop_test(tcase, a_second_that_fails_harms_nobody, 0, 2);
     tcase_add_test(tcase, wrong_bytes_that_come_first_do_not_win);
