@@ -145,15 +145,15 @@ struct command {
     struct mirrors *mirrors; /* mirrors.c */
     const char *p2p_proxy;   /* NULL: none */
     const char *p2p_ping;
-    uint32_t p2p_flags;      /* RAFS_P2P_ */
-    const char *platform;    /* OS/ARCHITECTURE */
-    bool referrers;          /* an ordinary image may have a RAFS form attached */
-    const char *trace_file;  /* what is read is recorded there; NULL: not */
-    bool all;                /* the config too, for who goes offline */
-    bool learn;              /* from the last run, for the next one */
-    const char *stats;       /* what is shown at the end; NULL: nothing */
-    const char *stats_file;  /* where; NULL: standard error */
-    rafs_http *http;         /* NULL: IMAGE is a file */
+    uint32_t p2p_flags;     /* RAFS_P2P_ */
+    const char *platform;   /* OS/ARCHITECTURE */
+    bool referrers;         /* an ordinary image may have a RAFS form attached */
+    const char *trace_file; /* what is read is recorded there; NULL: not */
+    bool all;               /* the config too, for who goes offline */
+    bool learn;             /* from the last run, for the next one */
+    const char *stats;      /* what is shown at the end; NULL: nothing */
+    const char *stats_file; /* where; NULL: standard error */
+    rafs_http *http;        /* NULL: IMAGE is a file */
     rafs_image *image;
     rafs_prefetch *along; /* command_fetch_along(); NULL: none */
     rafs_backend *backends[RAFS_SOURCES_MAX];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a challenge asks for: a user and password, or a token from the server it names. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <strings.h>
@@ -99,6 +100,28 @@ static int refused(const struct oci_registry *registry, bool had_some, rafs_erro
                          had_some ? "%s refuses the credentials"
                                   : "%s wants credentials, and none are known",
                          registry->name);
+}
+
+bool rafsi_is_loopback(const char *host)
+{
+    size_t len = strcspn(host, host[0] == '[' ? "/?#" : ":/?#");
+    struct in_addr v4;
+    char text[64];
+    uint8_t first;
+
+    if (len >= sizeof(text))
+        return false;
+    memcpy(text, host, len);
+    text[len] = '\0';
+    if (strcasecmp(text, "localhost") == 0)
+        return true;
+    if (text[0] == '[') /* with its port, if any */
+        return strncmp(text, "[::1]", 5) == 0 && (text[5] == '\0' || text[5] == ':');
+    /* "127." alone would do for a name as well. */
+    if (inet_pton(AF_INET, text, &v4) != 1)
+        return false;
+    memcpy(&first, &v4, 1);
+    return first == 127;
 }
 
 /* Passwords do not travel in the open to whomever an answer names: without https only to

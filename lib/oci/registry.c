@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/registry_parts.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <strings.h>
 #include <time.h>
 
 enum { ASK_TRIES = 3 }; /* without a token, with one, with a newer one */
@@ -77,28 +75,6 @@ void rafsi_registry_disown(struct oci_registry *registry)
 {
     registry->credentials.get = NULL;
     registry->credentials.release = NULL;
-}
-
-bool rafsi_is_loopback(const char *host)
-{
-    size_t len = strcspn(host, host[0] == '[' ? "/?#" : ":/?#");
-    struct in_addr v4;
-    char text[64];
-    uint8_t first;
-
-    if (len >= sizeof(text))
-        return false;
-    memcpy(text, host, len);
-    text[len] = '\0';
-    if (strcasecmp(text, "localhost") == 0)
-        return true;
-    if (text[0] == '[') /* with its port, if any */
-        return strncmp(text, "[::1]", 5) == 0 && (text[5] == '\0' || text[5] == ':');
-    /* "127." alone would do for a name as well. */
-    if (inet_pton(AF_INET, text, &v4) != 1)
-        return false;
-    memcpy(&first, &v4, 1);
-    return first == 127;
 }
 
 static int make_locks(struct oci_registry *registry, rafs_error *err)

@@ -59,10 +59,9 @@ void rafsi_registry_destroy(struct oci_registry *registry);
 /* Free a text after its bytes were overwritten; NULL is fine. */
 void rafsi_wipe_free(const struct rafsi_env *env, char *secret);
 
-/* Is this host, with or without a port, the machine itself? */
+/* pass.c: is this host, with or without a port, the machine itself? */
 bool rafsi_is_loopback(const char *host);
-
-/* pass.c: answer a challenge. `first` is 1 if the credentials were refused before. */
+/* Answer a challenge. `first` is 1 if the credentials were refused before. */
 int rafsi_pass_make(struct oci_registry *registry, const char *challenge_text,
                     uint32_t first, const rafs_call *call, struct pass *out,
                     rafs_error *err);
