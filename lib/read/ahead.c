@@ -47,6 +47,7 @@ struct flow {
     uint32_t next; /* number of the chunk behind those queued */
     uint64_t first, high, queued;
     uint64_t used; /* when, in uses of its set */
+    uint64_t read; /* of what lies between first and high */
 };
 
 /* A chunk that lies elsewhere, such as one that files share, is no end of a flow: it may
@@ -332,7 +333,7 @@ static struct flow *flow_of(struct ahead *ahead, struct flow_set *set,
     *oldest = (struct flow){.blob = record->blob + 1,
                             .next = record->index + 1,
                             .first = record->uncompressed_offset,
-                            .high = end,
+                            .high = record->uncompressed_offset,
                             .queued = end,
                             .used = set->uses};
     return oldest;
@@ -345,14 +346,17 @@ static bool flow_on(struct ahead *ahead, struct flow *flow,
     uint64_t end = record->uncompressed_offset + record->uncompressed_size;
     uint64_t run, distance, most;
 
-    if (end > flow->high)
+    if (end > flow->high) {
         flow->high = end;
+        flow->read += record->uncompressed_size;
+    }
     if (end > flow->queued) {
         flow->queued = end;
         flow->next = record->index + 1;
     }
     run = flow->high - flow->first;
-    if (run < FLOW_MIN)
+    /* Whoever picks files here and there wants few of those between. */
+    if (run < FLOW_MIN || flow->read < run / 8 * 7)
         return false;
     distance = rafsi_min(run, ahead->most);
     most = rafsi_min(distance / 2, FLOW_JOB);
