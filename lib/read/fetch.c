@@ -290,10 +290,11 @@ static void use(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
 }
 
 void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      const struct rafsi_cache_key *key, uint32_t cause,
+                      const struct rafsi_cache_key *key, uint32_t cause, bool kept,
                       struct verified *good)
 {
-    rafsi_cache_put(reader->cache, key, good);
+    if (!kept || cause == RAFS_CAUSE_DEMAND)
+        rafsi_cache_put(reader->cache, key, good);
     account(reader, chunk, cause);
     rafsi_stats_chunk(&reader->stats, ORIGIN_FETCHED, cause);
 }
@@ -372,8 +373,9 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     } else if (rc == RAFS_OK) {
         rc = lead_fetch(reader, chunk, wish, call, &good, &rest, &local);
         if (rc == RAFS_OK) {
-            rafsi_fetch_keep(reader, chunk, key, wish->cause, good);
-            rafsi_kept_put(reader, chunk, kept, good, call);
+            bool there = rafsi_kept_put(reader, chunk, kept, good, call);
+
+            rafsi_fetch_keep(reader, chunk, key, wish->cause, there, good);
         }
     }
     rafsi_kept_end(reader, chunk, kept);

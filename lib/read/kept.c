@@ -138,15 +138,19 @@ bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
     return get(reader, blob, chunk, cause, call, out);
 }
 
-void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+bool rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                     const struct rafsi_store_flight *flight, const struct verified *good,
                     const rafs_call *call)
 {
     struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
     struct rafsi_disk_chunk place = place_of(chunk);
 
-    if (blob && !reader->store->put(blob, &place, flight, good, call))
-        rafsi_stats_unkept(&reader->stats);
+    if (!blob)
+        return false;
+    if (reader->store->put(blob, &place, flight, good, call))
+        return true;
+    rafsi_stats_unkept(&reader->stats);
+    return false;
 }
 
 void rafsi_kept_end(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,

@@ -113,7 +113,8 @@ bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
  * is there, or another process fetches it. *flight may be NULL. */
 bool rafsi_kept_claim(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       const rafs_call *call, struct rafsi_store_flight **flight);
-void rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+/* true: it is there now. */
+bool rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                     const struct rafsi_store_flight *flight, const struct verified *good,
                     const rafs_call *call);
 void rafsi_kept_end(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
@@ -218,9 +219,10 @@ int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
  * another thread. */
 int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       const struct wish *wish, const rafs_call *call, rafs_error *err);
-/* Remember a chunk that came from a source. */
+/* Remember a chunk that came from a source. kept: the cache on disk has it; then memory
+ * is for those that somebody waits for. */
 void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      const struct rafsi_cache_key *key, uint32_t cause,
+                      const struct rafsi_cache_key *key, uint32_t cause, bool kept,
                       struct verified *good);
 /* The same from the sources alone, past cache and flights; but for RAFS_CAUSE_CHECK what
  * lies beside it in a batch is put into the cache. err is not NULL. */

@@ -411,8 +411,9 @@ static int finish_piece(struct rafsi_reader *reader, const struct window *window
     int rc = open_piece(reader, window, &piece->chunk, worker, &good, &local);
 
     if (rc == RAFS_OK) {
-        rafsi_fetch_keep(reader, &piece->chunk, &key, piece->cause, good);
-        rafsi_kept_put(reader, &piece->chunk, piece->kept, good, call);
+        bool there = rafsi_kept_put(reader, &piece->chunk, piece->kept, good, call);
+
+        rafsi_fetch_keep(reader, &piece->chunk, &key, piece->cause, there, good);
     } else if (rc == RAFS_E_CORRUPT)
         rafsi_blob_strike(reader, piece->chunk.record.blob, window->source,
                           piece->chunk.record.index, piece->cause, &local);
