@@ -56,10 +56,11 @@ typedef struct rafs_limits {
      * 1: strictly on demand: no chunk that no read asked for. Any other number goes for
      * every backend. */
     uint64_t merge_bytes;
-    /** Bytes of a file that are read ahead of a reader who goes from start to end, by up
-     * to four threads of the image, which it starts when first needed. Default: 8 MiB
-     * for backends with RAFS_BACKEND_REMOTE, none for the others; 1: none. Without a
-     * cache on disk never more than half of chunk_cache_bytes.
+    /** Bytes that are read ahead of a reader who goes from start to end of a file or, v6,
+     * through the files of a blob in its order, by up to four threads of the image, which
+     * it starts when first needed. Default: 8 MiB for backends with RAFS_BACKEND_REMOTE,
+     * none for the others; 1: none. Without a cache on disk never more than half of
+     * chunk_cache_bytes.
      *
      * With such a cache, and unless merge_bytes is 1, up to eight more threads fetch what
      * lies near in the tree to what was read: files of the same kind in the same

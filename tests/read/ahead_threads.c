@@ -146,7 +146,8 @@ START_TEST(a_stream_has_several_requests_under_way)
 }
 END_TEST
 
-/* Someone who goes through all files in the order of the blob, as tar does. */
+/* Someone who goes through all files in the order of the blob, as tar does; or two of
+ * them, whose reads come in turns: neither ends the other's stream. */
 START_TEST(many_small_files_are_one_stream)
 {
     enum { FILES = 160, PER_FILE = 4, FILE_BYTES = PER_FILE * CHUNK };
@@ -163,22 +164,28 @@ START_TEST(many_small_files_are_one_stream)
         char path[16];
         size_t nread = 0;
 
-        if (i == 8) { /* by now he is known to go on: never alone again */
+        unsigned file = _i % 2 == 0 ? i : i / 2 + i % 2 * FILES / 2;
+
+        if (i == 16) { /* by now he is known to go on: never alone again */
             pthread_mutex_lock(&setup.gate.lock);
             setup.gate.most = 0;
             setup.gate.wanted = 2;
             pthread_mutex_unlock(&setup.gate.lock);
         }
-        snprintf(path, sizeof(path), "/f%07u", i);
+        snprintf(path, sizeof(path), "/f%07u", file);
         NEED(rafs_image_resolve(setup.image, path, 0, &setup.ino, NULL) == RAFS_OK);
         ck_assert_int_eq(rafs_image_read(setup.image, setup.ino, 0, FILE_BYTES, buf,
                                          &nread, NULL, NULL),
                          RAFS_OK);
         ck_assert_uint_eq(nread, FILE_BYTES);
-        ck_assert_mem_eq(buf, setup.content.blob.at + (size_t)i * FILE_BYTES, FILE_BYTES);
+        ck_assert_mem_eq(buf, setup.content.blob.at + (size_t)file * FILE_BYTES,
+                         FILE_BYTES);
     }
-    ck_assert_uint_eq(stats_of(&setup).bytes_fetched, size);
-    ck_assert_uint_le(setup.gate.reads, size / MIB + 16);
+    /* The first of two goes on in front of where the second began, for all we know. */
+    ck_assert_uint_ge(stats_of(&setup).bytes_fetched, size);
+    ck_assert_uint_le(stats_of(&setup).bytes_fetched, size + _i % 2 * 8 * MIB);
+    /* Far fewer than there are files, however the reads meet. */
+    ck_assert_uint_le(setup.gate.reads, size / MIB + 24 + _i % 2 * 40);
     setup_drop(&setup);
 }
 END_TEST
@@ -308,7 +315,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, a_stream_has_several_requests_under_way);
-    tcase_add_loop_test(tcase, many_small_files_are_one_stream, 0, 3);
+    tcase_add_loop_test(tcase, many_small_files_are_one_stream, 0, 4);
     tcase_add_loop_test(tcase, one_large_read_has_several_requests_under_way, 0, 2);
     tcase_add_test(tcase, strictly_on_demand_reads_nothing_ahead);
     tcase_add_test(tcase, scattered_reads_take_little_more_than_they_need);

@@ -170,6 +170,19 @@ def pull_and_read_offline(folder):
                      run.stdout == disk(*command), shown(run))
 
 
+def full(folder):
+    """What cannot be kept is an error, and what was kept is right."""
+    registry = Registry(KIND)
+    cache = ["--cache-dir", os.path.join(folder, "full")]
+    run = rafs("pull", *cache, "--cache-quota", "200K", "--json", registry.image)
+    end = objects(run)[-1]
+    report.check("full: exit 3, and it says so", run.returncode == 3 and
+                 end["chunks_unkept"] > 0 and b"kept" in run.stderr, shown(run) + str(end))
+    run = rafs("tar", *cache, registry.image)
+    report.check("full: all is read all the same", run.stdout == disk("tar"), shown(run))
+    registry.stop()
+
+
 def part_and_offline(folder):
     """What is not cached fails without its source, and says both."""
     registry = Registry(KIND)
@@ -323,6 +336,7 @@ def main():
     folder = tempfile.mkdtemp()
     try:
         pull_and_read_offline(folder)
+        full(folder)
         part_and_offline(folder)
         interrupted(folder, signal.SIGINT)
         interrupted(folder, signal.SIGKILL)
