@@ -134,7 +134,8 @@ RAFS_API int rafs_prefetch_start(const rafs_image *image,
  *         RAFS_E_TIMEOUT    call's deadline; whether the prefetch itself met one, or goes
  *                           on, its progress tells
  *         RAFS_E_CANCELLED  by call, by rafs_prefetch_cancel(), or the image was closed
- *         RAFS_E_BACKEND    the sources failed; what was fetched before is kept
+ *         RAFS_E_BACKEND    the sources failed, or (ENOSPC) the cache keeps nothing any
+ *                           more; what was fetched before is kept
  *         RAFS_E_CORRUPT    all else is done, but some chunks are wrong at every source
  *         RAFS_E_UNSUPPORTED, RAFS_E_NOMEM
  *

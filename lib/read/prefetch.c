@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
 #include "read/prefetch.h"
 
 #include "base/call.h"
@@ -17,6 +19,7 @@ enum {
     TIMEOUT_MOST_MS = 1000000000,
     RUN_BYTES = 2 << 20, /* stored bytes in one request */
     RUN_MIN = 64 << 10,
+    LOST_MAX = 4,
     RUN_GAP = 16 << 10, /* a request goes on past so many unwanted bytes */
     RUN_ENTRIES = 512
 };
@@ -87,6 +90,22 @@ static void count_done(struct rafs_prefetch *prefetch, struct plan_entry *entry)
     prefetch->progress.bytes_done += size_of(entry);
 }
 
+/* Fetching what is thrown away helps nobody. The lock is held. */
+static void count_lost(struct rafs_prefetch *prefetch, const struct bulk_result *result)
+{
+    rafs_error full = RAFS_ERROR_INIT;
+
+    if (!prefetch->reader->store || result->fetched == 0)
+        return;
+    prefetch->lost = result->unkept == result->fetched ? prefetch->lost + 1 : 0;
+    if (prefetch->lost < LOST_MAX)
+        return;
+    (void)rafsi_fail_os(&full, RAFS_E_BACKEND, RAFS_STAGE_FETCH, ENOSPC, "cache",
+                        "it keeps nothing more: its disk or its quota is full, or it "
+                        "cannot be written; what it has stays");
+    rafsi_prefetch_ends_with(prefetch, full.code, &full);
+}
+
 static void count_run(struct rafs_prefetch *prefetch, const struct bulk_result *result)
 {
     rafs_prefetch_progress *progress = &prefetch->progress;
@@ -97,6 +116,7 @@ static void count_run(struct rafs_prefetch *prefetch, const struct bulk_result *
     progress->bytes_asked += result->asked_bytes;
     progress->chunks_failed += result->failed;
     progress->chunks_unkept += result->unkept;
+    count_lost(prefetch, result);
     if (result->failed > 0)
         rafsi_prefetch_ends_with(prefetch, result->error.code, &result->error);
     if (prefetch->bytes_per_second > 0) {

@@ -25,6 +25,7 @@ struct rafs_prefetch {
     size_t at;       /* next entry of the plan */
     unsigned active; /* steps that have a part of it */
     uint64_t memory_left, next_ns;
+    unsigned lost; /* requests in a row of which the cache kept nothing */
     int rc;
     rafs_error error;
     rafs_prefetch_progress progress;

@@ -4,6 +4,7 @@
  * most, whoever else reads meanwhile, no faster than allowed, and gone when the image is.
  */
 #include <check.h>
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -394,6 +395,29 @@ START_TEST(a_source_that_fails_is_not_asked_for_everything)
 }
 END_TEST
 
+START_TEST(a_cache_that_keeps_nothing_ends_it)
+{
+    rafs_cache_options options = RAFS_CACHE_OPTIONS_INIT;
+    rafs_prefetch_progress progress;
+    rafs_error err = RAFS_ERROR_INIT;
+    struct setup setup;
+    char path[80];
+
+    setup_make(&setup, 80, false);
+    rafs_image_close(setup.image);
+    snprintf(path, sizeof(path), "%s/c", setup.dir);
+    options.quota_bytes = MIB;
+    NEED(rafs_cache_open(path, &options, &setup.cache, NULL) == RAFS_OK);
+    setup_open(&setup);
+    ck_assert_int_eq(prefetch_all(&setup, NULL, &progress, &err), RAFS_E_BACKEND);
+    ck_assert_int_eq(err.os_errno, ENOSPC);
+    ck_assert_uint_gt(progress.chunks_unkept, 0);
+    ck_assert_uint_lt(progress.chunks_fetched, progress.chunks_total);
+    ck_assert(read_file(&setup, 79));
+    setup_drop(&setup);
+}
+END_TEST
+
 START_TEST(any_allocation_may_fail)
 {
     for (size_t n = 0; n < 400; n += 1 + n / 20) {
@@ -429,6 +453,7 @@ int main(void)
     tcase_add_test(tcase, a_cap_counts_on_the_clock_of_the_caller);
     tcase_add_test(tcase, a_chunk_that_is_wrong_everywhere_leaves_the_others);
     tcase_add_test(tcase, a_source_that_fails_is_not_asked_for_everything);
+    tcase_add_test(tcase, a_cache_that_keeps_nothing_ends_it);
     tcase_add_loop_test(tcase, any_allocation_may_fail, 0, 2);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
