@@ -5,7 +5,7 @@ never send, they cannot be made to send.
     with Server(act) as server: ...
 
 act(request, client) answers one request through the methods of `client`. All requests are
-in server.log in the order in which they came.
+in server.log in the order in which they came; server.sent counts bytes.
 """
 import hashlib
 import os
@@ -55,6 +55,8 @@ class Client:
 
     def send(self, data):
         self.sock.sendall(data)
+        with self.server.lock:
+            self.server.sent += len(data)
 
     def close(self):
         """After what was sent, the end."""
@@ -109,6 +111,7 @@ class Server:
     def __init__(self, act, tls=None, port=0, host="127.0.0.1"):
         self.act, self.tls = act, tls
         self.log = []
+        self.sent = 0  # bytes, of all answers together
         self.lock = threading.Lock()
         self.stopped = threading.Event()
         self.listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
