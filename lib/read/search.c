@@ -17,6 +17,18 @@ void rafsi_search_begin(struct search *search, struct rafsi_reader *reader, uint
     search->fresh = 0;
 }
 
+void rafsi_search_turn(struct rafsi_reader *reader, uint32_t blob, size_t failed)
+{
+    size_t order[RAFS_SOURCES_MAX + 1];
+
+    if (rafsi_blob_order(reader, blob, order) == 0)
+        return;
+    if (order[0] == failed)
+        rafsi_stats_retry(&reader->stats, failed);
+    else
+        rafsi_stats_failover(&reader->stats, failed);
+}
+
 /* Still to be asked in this round? */
 static bool wants(const struct search *search, size_t source)
 {

@@ -47,6 +47,8 @@ void rafsi_search_failed(struct search *search, size_t source, int rc,
 /* Another source was quicker; should that turn out to be a liar, this one is asked again.
  */
 void rafsi_search_beaten(struct search *search, size_t source);
+/* Count what follows now that a source failed outside of any search: a new one begins. */
+void rafsi_search_turn(struct rafsi_reader *reader, uint32_t blob, size_t failed);
 /* RAFS_E_BACKEND with ENOENT where nobody has it. */
 int rafsi_search_end(struct search *search, rafs_error *err);
 

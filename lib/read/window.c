@@ -394,6 +394,9 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
     if (rc == RAFS_E_CORRUPT)
         rafsi_blob_strike(reader, blob, window->source, chunk->record.index, wish->cause,
                           &local);
+    if ((rc == RAFS_E_BACKEND || rc == RAFS_E_TIMEOUT || rc == RAFS_E_CORRUPT) &&
+        rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, NULL) == RAFS_OK)
+        rafsi_search_turn(reader, blob, window->source);
     if (rc < 0) {
         give_up(reader, window, 1);
         return false;

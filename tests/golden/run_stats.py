@@ -13,6 +13,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -253,7 +254,20 @@ def sum_of(stats, name, **labels):
                if all(sample[key] == value for key, value in labels.items()))
 
 
-def test_against_a_server():
+def test_one_source(host, plain, folder):
+    """Whom nobody can stand in for is asked again, and that is a retry."""
+    boot = shutil.copy(IMAGE, folder)
+    done = rafs("cat", "--stats=json", "--blob-source", f"http://{host}/blobs", boot,
+                "/attr/cap")
+    if not report.check("one source", done.returncode == 0 and
+                        done.stdout == plain.stdout, done.stderr.decode()):
+        return
+    stats = json.loads(done.stderr)
+    for name, want in (("rafs_retries", 1), ("rafs_failovers", 0)):
+        report.check(f"one source: {name}", sum_of(stats, name) == want, stats[name])
+
+
+def test_against_a_server(folder):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     host = f"127.0.0.1:{server.server_port}"
@@ -273,6 +287,8 @@ def test_against_a_server():
         report.check(f"{name} as the server counts", sum_of(stats, name) == want,
                      f"{sum_of(stats, name)}, not {want}")
     # ... of the blob another source is asked, which does not have it.
+    report.check("one fail-over", sum_of(stats, "rafs_failovers", source=host) == 1,
+                 stats["rafs_failovers"])
     for kind in ("RAFS_E_BACKEND", "RAFS_E_NOENT"):
         report.check(f"one {kind} of a source", sum_of(
             stats, "rafs_source_errors", kind=kind) == 1, stats["rafs_source_errors"])
@@ -285,6 +301,8 @@ def test_against_a_server():
                  stats["rafs_fetched_bytes"])
     sources = {sample["source"] for sample in stats["rafs_retries"]}
     report.check("a source is its host", sources == {host, host + "#2"}, sources)
+    Server.refused = set()
+    test_one_source(host, plain, folder)
     Server.broken = True
     for form in ("text", "json", "openmetrics"):
         done = rafs("cat", f"--stats={form}", url, "/attr/cap")
@@ -305,7 +323,8 @@ def main():
         test_openmetrics(find_prometheus(), folder)
     with tempfile.TemporaryDirectory() as folder:
         test_forms(folder)
-    test_against_a_server()
+    with tempfile.TemporaryDirectory() as folder:
+        test_against_a_server(folder)
     return report.finish()
 
 
