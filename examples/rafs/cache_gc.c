@@ -55,7 +55,7 @@ static int visit_gc(void *user, const rafs_cache_entry *entry)
     json_key(&k->j, "event");
     json_text(&k->j, k->dry ? "would-evict" : "evicted");
     json_key(&k->j, "kind");
-    json_text(&k->j, entry->flags & RAFS_CACHE_DOCUMENT ? "document" : "blob");
+    json_text(&k->j, entry->flags & RAFS_CACHE_ENTRY_DOCUMENT ? "document" : "blob");
     json_key(&k->j, "last_use");
     json_u64(&k->j, entry->last_use_sec);
     json_key(&k->j, "name");
@@ -164,7 +164,7 @@ int cache_cmd_gc(int argc, char **argv)
         command_usage(&c, "no operand is expected; rafs cache gc decides by last use");
         return command_end(&c);
     }
-    options.flags = k.dry ? RAFS_CACHE_DRY_RUN : 0;
+    options.flags = k.dry ? RAFS_CACHE_GC_DRY_RUN : 0;
     options.user = &k;
     options.visit = visit_gc;
     found = cache_open_existing(&c, false);

@@ -36,15 +36,15 @@ static void put_json_entry(struct json *j, const rafs_cache_entry *entry)
     json_key(j, "disk_bytes");
     json_u64(j, entry->disk_bytes);
     json_key(j, "in_use");
-    json_bool(j, entry->flags & RAFS_CACHE_IN_USE);
+    json_bool(j, entry->flags & RAFS_CACHE_ENTRY_IN_USE);
     json_key(j, "kind");
-    json_text(j, entry->flags & RAFS_CACHE_DOCUMENT ? "document" : "blob");
+    json_text(j, entry->flags & RAFS_CACHE_ENTRY_DOCUMENT ? "document" : "blob");
     json_key(j, "last_use");
     json_u64(j, entry->last_use_sec);
     json_key(j, "name");
     json_text(j, entry->name);
     json_key(j, "pinned");
-    json_bool(j, entry->flags & RAFS_CACHE_PINNED);
+    json_bool(j, entry->flags & RAFS_CACHE_ENTRY_PINNED);
     json_key(j, "ready_bytes");
     json_u64(j, entry->ready_bytes);
     json_close(j, '}');
@@ -54,8 +54,8 @@ static void put_json_entry(struct json *j, const rafs_cache_entry *entry)
 static void put_entry(struct lister *l, const rafs_cache_entry *entry)
 {
     char disk[32], ready[32], when[32] = "never";
-    bool pinned = entry->flags & RAFS_CACHE_PINNED;
-    bool used = entry->flags & RAFS_CACHE_IN_USE;
+    bool pinned = entry->flags & RAFS_CACHE_ENTRY_PINNED;
+    bool used = entry->flags & RAFS_CACHE_ENTRY_IN_USE;
 
     if (!l->header)
         printf("%10s %8s %10s  %-19s  %-10s  %s\n", "ON DISK", "CHUNKS", "READY",
@@ -64,7 +64,7 @@ static void put_entry(struct lister *l, const rafs_cache_entry *entry)
     if (entry->last_use_sec)
         time_string((int64_t)entry->last_use_sec, when, sizeof when);
     printf("%10s ", human_bytes(entry->disk_bytes, disk, sizeof disk));
-    if (entry->flags & RAFS_CACHE_DOCUMENT)
+    if (entry->flags & RAFS_CACHE_ENTRY_DOCUMENT)
         printf("%8s %10s", "-", "-");
     else
         printf("%8" PRIu64 " %10s", entry->chunks,
@@ -114,7 +114,7 @@ static void list(struct lister *l, rafs_cache_visit visit, void *user)
 {
     rafs_error err = RAFS_ERROR_INIT;
 
-    if (rafs_cache_list(l->c->cache, RAFS_CACHE_COUNT, visit, user, &err) < 0) {
+    if (rafs_cache_list(l->c->cache, RAFS_CACHE_LIST_COUNT, visit, user, &err) < 0) {
         command_failed(l->c, NULL, &err);
         l->c->outcome.code = EXIT_SOURCE;
     }
@@ -138,17 +138,17 @@ struct sums {
 static int visit_du(void *user, const rafs_cache_entry *entry)
 {
     struct sums *s = user;
-    bool document = entry->flags & RAFS_CACHE_DOCUMENT;
+    bool document = entry->flags & RAFS_CACHE_ENTRY_DOCUMENT;
 
     *(document ? &s->documents : &s->blobs) += 1;
     *(document ? &s->document_bytes : &s->blob_bytes) += entry->disk_bytes;
     s->chunks += entry->chunks;
     s->ready_bytes += entry->ready_bytes;
-    if (entry->flags & RAFS_CACHE_PINNED) {
+    if (entry->flags & RAFS_CACHE_ENTRY_PINNED) {
         s->pinned++;
         s->pinned_bytes += entry->disk_bytes;
     }
-    if (entry->flags & RAFS_CACHE_IN_USE) {
+    if (entry->flags & RAFS_CACHE_ENTRY_IN_USE) {
         s->in_use++;
         s->in_use_bytes += entry->disk_bytes;
     }

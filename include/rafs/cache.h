@@ -81,16 +81,16 @@ RAFS_API void rafs_cache_close(rafs_cache *cache);
 
 /** Bits of rafs_cache_entry.flags. */
 enum {
-    RAFS_CACHE_DOCUMENT = 1, /**< a manifest, bootstrap or trace, not a blob */
-    RAFS_CACHE_PINNED = 2,   /**< never evicted */
-    RAFS_CACHE_IN_USE = 4    /**< some process has it open: not evicted now */
+    RAFS_CACHE_ENTRY_DOCUMENT = 1, /**< a manifest, bootstrap or trace, not a blob */
+    RAFS_CACHE_ENTRY_PINNED = 2,   /**< never evicted */
+    RAFS_CACHE_ENTRY_IN_USE = 4    /**< some process has it open: not evicted now */
 };
 
 /** One thing in a cache: a blob, or a document. */
 typedef struct rafs_cache_entry {
-    const char *name;      /**< blob id, or name of the document; valid in the callback */
-    uint64_t disk_bytes;   /**< space that it takes */
-    uint64_t chunks;       /**< that are ready; 0 unless RAFS_CACHE_COUNT was asked for */
+    const char *name;    /**< blob id, or name of the document; valid in the callback */
+    uint64_t disk_bytes; /**< space that it takes */
+    uint64_t chunks; /**< that are ready; 0 unless RAFS_CACHE_LIST_COUNT was asked for */
     uint64_t ready_bytes;  /**< of them, uncompressed; 0 likewise */
     uint64_t last_use_sec; /**< seconds since 1970, within a minute */
     uint32_t flags;        /**< RAFS_CACHE_ */
@@ -102,13 +102,13 @@ typedef struct rafs_cache_entry {
 typedef int (*rafs_cache_visit)(void *user, const rafs_cache_entry *entry);
 
 /** What rafs_cache_list() is asked for: bits. */
-enum { RAFS_CACHE_COUNT = 1 /**< chunks and ready_bytes too: reads all journals */ };
+enum { RAFS_CACHE_LIST_COUNT = 1 /**< chunks and ready_bytes too: reads all journals */ };
 
 /**
  * List what a cache holds, the least recently used first.
  *
  * @param cache  shared
- * @param flags  RAFS_CACHE_COUNT or 0
+ * @param flags  RAFS_CACHE_LIST_COUNT or 0
  * @param visit  called for each
  * @param user   first argument of visit; borrowed for the call
  * @param err    out, optional
@@ -121,12 +121,12 @@ RAFS_API int rafs_cache_list(rafs_cache *cache, uint32_t flags, rafs_cache_visit
                              void *user, rafs_error *err);
 
 /** What rafs_cache_gc() is to do: bits. */
-enum { RAFS_CACHE_DRY_RUN = 1 /**< say what would go, and delete nothing */ };
+enum { RAFS_CACHE_GC_DRY_RUN = 1 /**< say what would go, and delete nothing */ };
 
 /** Options of rafs_cache_gc(); zero in a field means the default. */
 typedef struct rafs_cache_gc_options {
     uint32_t struct_size; /**< sizeof(rafs_cache_gc_options) */
-    uint32_t flags;       /**< RAFS_CACHE_DRY_RUN */
+    uint32_t flags;       /**< RAFS_CACHE_GC_DRY_RUN */
     /** Space that may be taken after the call; 0: the quota of the cache; 1 empties it */
     uint64_t quota_bytes;
     uint64_t free_floor_bytes; /**< space left to others; 0: as the cache was opened */

@@ -29,7 +29,9 @@ typedef struct rafs_cache_chunk {
 } rafs_cache_chunk;
 
 /** Bits of the flags of rafs_cache_ops.begin. */
-enum { RAFS_CACHE_NO_WAIT = 1 /**< for reading ahead, which is never worth waiting */ };
+enum {
+    RAFS_CACHE_BEGIN_NO_WAIT = 1 /**< for reading ahead, which is never worth waiting */
+};
 
 /**
  * The callbacks of a cache. All are called from any thread that reads, at once, never
@@ -67,8 +69,8 @@ typedef struct rafs_cache_ops {
      *  anew and stored. May be NULL. */
     void (*wrong)(void *user, void *lease, const rafs_cache_chunk *chunk);
     /** Become the one of all processes who fetches a chunk: wait while another one does;
-     *  with RAFS_CACHE_NO_WAIT in flags, return RAFS_E_NOENT at once if another one does.
-     *  *flight not NULL: fetch, store, then end(). *flight NULL: the chunk came
+     *  with RAFS_CACHE_BEGIN_NO_WAIT in flags, return RAFS_E_NOENT at once if another one
+     * does. *flight not NULL: fetch, store, then end(). *flight NULL: the chunk came
      *  meanwhile; it is looked up. Threads of one image never meet here. May be NULL. */
     int (*begin)(void *user, void *lease, const rafs_cache_chunk *chunk, uint32_t flags,
                  void **flight, const rafs_call *call, rafs_error *err);

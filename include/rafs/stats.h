@@ -101,16 +101,16 @@ enum {
 
 /** Kinds of metrics. */
 enum {
-    RAFS_METRIC_COUNTER = 1,  /**< only grows while the image is open */
-    RAFS_METRIC_GAUGE = 2,    /**< what is now */
-    RAFS_METRIC_HISTOGRAM = 3 /**< how many were how long */
+    RAFS_METRIC_KIND_COUNTER = 1,  /**< only grows while the image is open */
+    RAFS_METRIC_KIND_GAUGE = 2,    /**< what is now */
+    RAFS_METRIC_KIND_HISTOGRAM = 3 /**< how many were how long */
 };
 
 /** A family. Set struct_size before the call. Texts are borrowed, valid for ever. */
 typedef struct rafs_metric {
     uint32_t struct_size; /**< sizeof(rafs_metric) */
     uint32_t id;          /**< RAFS_METRIC_ */
-    uint32_t kind;        /**< RAFS_METRIC_COUNTER … */
+    uint32_t kind;        /**< RAFS_METRIC_KIND_COUNTER … */
     uint32_t label_count; /**< of labels */
     /** Of OpenMetrics, without "_total": "rafs_fetched_bytes". */
     const char *name;

@@ -115,8 +115,8 @@ static void put_sample(struct page *page, const rafs_metric *metric, const char 
     bool open = false;
 
     put_text(page, metric->name);
-    put_text(page,
-             metric->kind == RAFS_METRIC_COUNTER ? "_total" : suffixes[sample->part]);
+    put_text(page, metric->kind == RAFS_METRIC_KIND_COUNTER ? "_total"
+                                                            : suffixes[sample->part]);
     if (image) {
         put_label(page, &open, "image");
         put_value(page, image);
@@ -161,9 +161,9 @@ static void put_image(struct page *page, const rafs_metric *metric,
 static void put_head(struct page *page, const rafs_metric *metric)
 {
     static const char *const kinds[] = {
-        [RAFS_METRIC_COUNTER] = "counter",
-        [RAFS_METRIC_GAUGE] = "gauge",
-        [RAFS_METRIC_HISTOGRAM] = "histogram",
+        [RAFS_METRIC_KIND_COUNTER] = "counter",
+        [RAFS_METRIC_KIND_GAUGE] = "gauge",
+        [RAFS_METRIC_KIND_HISTOGRAM] = "histogram",
     };
     const char *const lines[][2] = {
         {"TYPE", kinds[metric->kind]}, {"UNIT", metric->unit}, {"HELP", metric->help}};

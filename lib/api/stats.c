@@ -64,7 +64,7 @@ int rafs_image_get_counter(const rafs_image *image, uint32_t id, uint64_t *value
     for (size_t first = 0; count == SOME; first += SOME) {
         count = rafsi_reader_samples(image->reader, id, first, samples, SOME);
         for (size_t i = 0; i < count; i++)
-            if (metric.kind != RAFS_METRIC_HISTOGRAM ||
+            if (metric.kind != RAFS_METRIC_KIND_HISTOGRAM ||
                 samples[i].part == RAFS_SAMPLE_COUNT)
                 sum += samples[i].value;
     }

@@ -194,7 +194,7 @@ int rafs_cache_gc(rafs_cache *cache, const rafs_cache_gc_options *options,
     if (rc == RAFS_OK)
         rc =
             rafsi_take_struct(options, &from, sizeof(from), "rafs_cache_gc_options", err);
-    if (rc == RAFS_OK && (from.flags & ~(uint32_t)RAFS_CACHE_DRY_RUN))
+    if (rc == RAFS_OK && (from.flags & ~(uint32_t)RAFS_CACHE_GC_DRY_RUN))
         rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT,
                         "rafs_cache_gc_options", "flags %#x are not known", from.flags);
     if (rc == RAFS_OK)
@@ -203,7 +203,7 @@ int rafs_cache_gc(rafs_cache *cache, const rafs_cache_gc_options *options,
     if (rc < 0)
         return rc;
     wish = (struct wish){
-        .dry = from.flags & RAFS_CACHE_DRY_RUN,
+        .dry = from.flags & RAFS_CACHE_GC_DRY_RUN,
         .quota = from.quota_bytes ? from.quota_bytes : cache->quota_bytes,
         .floor = from.free_floor_bytes ? from.free_floor_bytes : cache->free_floor_bytes,
         .visit = from.visit,

@@ -171,9 +171,9 @@ void rafsi_disk_item_entry(rafs_cache *cache, const struct disk_item *item,
 {
     *out = (rafs_cache_entry){.name = id, .disk_bytes = item->disk_bytes};
     out->last_use_sec = item->used_sec < 0 ? 0 : (uint64_t)item->used_sec;
-    out->flags = (item->document ? RAFS_CACHE_DOCUMENT : 0u) |
-                 (item->pinned ? RAFS_CACHE_PINNED : 0u) |
-                 (rafsi_disk_item_in_use(cache, item) ? RAFS_CACHE_IN_USE : 0u);
+    out->flags = (item->document ? RAFS_CACHE_ENTRY_DOCUMENT : 0u) |
+                 (item->pinned ? RAFS_CACHE_ENTRY_PINNED : 0u) |
+                 (rafsi_disk_item_in_use(cache, item) ? RAFS_CACHE_ENTRY_IN_USE : 0u);
     rafsi_disk_item_id(cache, item, id);
 }
 
@@ -202,7 +202,7 @@ int rafs_cache_list(rafs_cache *cache, uint32_t flags, rafs_cache_visit visit, v
         return rc;
     if (!visit)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "visit", "is NULL");
-    if (flags & ~(uint32_t)RAFS_CACHE_COUNT)
+    if (flags & ~(uint32_t)RAFS_CACHE_LIST_COUNT)
         return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "flags",
                           "%#x are not known", flags);
     rc = rafsi_disk_items(cache, &items, err);
@@ -212,7 +212,7 @@ int rafs_cache_list(rafs_cache *cache, uint32_t flags, rafs_cache_visit visit, v
         rafs_cache_entry given;
 
         rafsi_disk_item_entry(cache, item, id, &given);
-        if ((flags & RAFS_CACHE_COUNT) && !item->document)
+        if ((flags & RAFS_CACHE_LIST_COUNT) && !item->document)
             count_chunks(cache, item, &given);
         stop = visit(user, &given);
     }

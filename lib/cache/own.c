@@ -314,7 +314,7 @@ static bool own_attempt(struct rafsi_store_blob *asked,
 {
     struct own_blob *blob = own_blob(asked);
 
-    return begin(blob, chunk, RAFS_CACHE_NO_WAIT, call, out) == RAFS_OK;
+    return begin(blob, chunk, RAFS_CACHE_BEGIN_NO_WAIT, call, out) == RAFS_OK;
 }
 
 static void own_end(struct rafsi_store_blob *asked, struct rafsi_store_flight *flight)

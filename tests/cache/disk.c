@@ -718,9 +718,9 @@ static int note(void *user, const rafs_cache_entry *entry)
     size_t len = strlen(names);
 
     snprintf(names + len, 400 - len, "%s%s%s%s:%llu ", entry->name,
-             entry->flags & RAFS_CACHE_PINNED ? "+pinned" : "",
-             entry->flags & RAFS_CACHE_IN_USE ? "+used" : "",
-             entry->flags & RAFS_CACHE_DOCUMENT ? "+doc" : "",
+             entry->flags & RAFS_CACHE_ENTRY_PINNED ? "+pinned" : "",
+             entry->flags & RAFS_CACHE_ENTRY_IN_USE ? "+used" : "",
+             entry->flags & RAFS_CACHE_ENTRY_DOCUMENT ? "+doc" : "",
              (unsigned long long)entry->chunks);
     return 0;
 }
@@ -730,7 +730,7 @@ static const char *listed(void)
     static char names[400];
 
     names[0] = '\0';
-    NEED(rafs_cache_list(cache, RAFS_CACHE_COUNT, note, names, NULL) == RAFS_OK);
+    NEED(rafs_cache_list(cache, RAFS_CACHE_LIST_COUNT, note, names, NULL) == RAFS_OK);
     return names;
 }
 
@@ -769,7 +769,7 @@ START_TEST(gc_evicts_the_least_recently_used_but_nothing_in_use_or_pinned)
     NEED(rafs_cache_pin(cache, "b", NULL) == RAFS_OK);
     NEED(rafs_cache_open(dir, NULL, &second, NULL) == RAFS_OK);
     NEED(rafsi_disk_open(second, "c", &used, NULL) == RAFS_OK);
-    would.flags = RAFS_CACHE_DRY_RUN;
+    would.flags = RAFS_CACHE_GC_DRY_RUN;
     would.quota_bytes = all.quota_bytes = 1;
     would.visit = all.visit = add_name;
     would.user = named;
@@ -800,7 +800,7 @@ START_TEST(the_quota_is_kept_while_the_cache_grows)
     rafs_cache_gc_options count = RAFS_CACHE_GC_OPTIONS_INIT;
     rafs_cache_gc_result result = RAFS_CACHE_GC_RESULT_INIT;
 
-    count.flags = RAFS_CACHE_DRY_RUN;
+    count.flags = RAFS_CACHE_GC_DRY_RUN;
     count.quota_bytes = UINT64_MAX;
     close_cache();
     options.quota_bytes = 200000;
@@ -846,7 +846,7 @@ START_TEST(a_floor_makes_gc_evict)
     rafs_cache_gc_result result = RAFS_CACHE_GC_RESULT_INIT;
 
     four_blobs();
-    options.flags = RAFS_CACHE_DRY_RUN;
+    options.flags = RAFS_CACHE_GC_DRY_RUN;
     options.free_floor_bytes = 1;
     NEED(rafs_cache_gc(cache, &options, &result, NULL) == RAFS_OK);
     ck_assert_uint_eq(result.evicted, 0);
@@ -927,7 +927,7 @@ END_TEST
 static int op_list(rafs_cache *c)
 {
     char names[400] = "";
-    int rc = rafs_cache_list(c, RAFS_CACHE_COUNT, note, names, NULL);
+    int rc = rafs_cache_list(c, RAFS_CACHE_LIST_COUNT, note, names, NULL);
 
     /* What is not counted for lack of memory is listed all the same. */
     if (rc == RAFS_OK)
@@ -941,7 +941,7 @@ static int op_gc(rafs_cache *c)
     rafs_cache_gc_result result = RAFS_CACHE_GC_RESULT_INIT;
     int rc;
 
-    would.flags = RAFS_CACHE_DRY_RUN;
+    would.flags = RAFS_CACHE_GC_DRY_RUN;
     would.quota_bytes = 1;
     rc = rafs_cache_gc(c, &would, &result, NULL);
     ck_assert_uint_eq(result.evicted, rc == RAFS_OK ? 4 : 0);

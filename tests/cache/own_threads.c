@@ -222,7 +222,7 @@ static int begin(void *user, void *given, const rafs_cache_chunk *chunk, uint32_
     if (memory->fault == PASSED_BY)
         return RAFS_OK;
     if (memory->fault == BUSY) {
-        NEED(flags == 0 || flags == RAFS_CACHE_NO_WAIT);
+        NEED(flags == 0 || flags == RAFS_CACHE_BEGIN_NO_WAIT);
         if (flags)
             return RAFS_E_NOENT;
     }

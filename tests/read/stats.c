@@ -153,7 +153,7 @@ static void expect_changes(const struct table *before, const struct change *chan
         uint64_t by = 0;
 
         NEED(rafs_metric_get(now.ids[i], &metric, NULL) == RAFS_OK);
-        if (metric.kind != RAFS_METRIC_COUNTER)
+        if (metric.kind != RAFS_METRIC_KIND_COUNTER)
             continue;
         for (size_t k = 0; k < count; k++)
             if (changes[k].id == now.ids[i] &&
@@ -732,8 +732,8 @@ START_TEST(families_are_well_formed)
 
         ck_assert_int_eq(rafs_metric_get(id, &metric, NULL), RAFS_OK);
         ck_assert_uint_eq(metric.id, id);
-        ck_assert(metric.kind >= RAFS_METRIC_COUNTER &&
-                  metric.kind <= RAFS_METRIC_HISTOGRAM);
+        ck_assert(metric.kind >= RAFS_METRIC_KIND_COUNTER &&
+                  metric.kind <= RAFS_METRIC_KIND_HISTOGRAM);
         name = strlen(metric.name);
         unit = strlen(metric.unit);
         ck_assert(strncmp(metric.name, "rafs_", 5) == 0);
