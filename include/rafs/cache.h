@@ -93,7 +93,7 @@ typedef struct rafs_cache_entry {
     uint64_t chunks; /**< that are ready; 0 unless RAFS_CACHE_LIST_COUNT was asked for */
     uint64_t ready_bytes;  /**< of them, uncompressed; 0 likewise */
     uint64_t last_use_sec; /**< seconds since 1970, within a minute */
-    uint32_t flags;        /**< RAFS_CACHE_ */
+    uint32_t flags;        /**< RAFS_CACHE_ENTRY_ */
     uint32_t reserved;     /**< 0 */
 } rafs_cache_entry;
 
@@ -220,9 +220,9 @@ RAFS_API int rafs_cache_unpin(rafs_cache *cache, const char *name, rafs_error *e
  * @param room     bytes in buf
  * @param len      out: bytes of the path without the NUL
  * @param err      out, optional
- * @return RAFS_OK; RAFS_E_NOENT: the cache has nothing of this blob; RAFS_E_RANGE: room
- * is not more than *len; RAFS_E_BADARG; RAFS_E_UNSUPPORTED; RAFS_E_BACKEND: the path
- *         cannot be found out
+ * @return RAFS_OK; RAFS_E_NOENT: the cache has nothing of this blob; RAFS_E_RANGE:
+ *         room is not more than *len; RAFS_E_BADARG; RAFS_E_UNSUPPORTED; RAFS_E_BACKEND:
+ *         the path cannot be found out
  *
  * On failure *len is 0, except for RAFS_E_RANGE. Blocks on storage. Any thread. Source:
  * none. Since: 1.0.
@@ -232,10 +232,10 @@ RAFS_API int rafs_cache_path(rafs_cache *cache, const char *blob_id, char *buf,
 
 /** How far a scrub is. */
 typedef struct rafs_cache_scrub_progress {
-    uint64_t chunks_done;
+    uint64_t chunks_done; /**< compared with their digests */
     uint64_t bytes_done;  /**< of them */
     uint64_t bytes_total; /**< about; of the blobs there were at the beginning */
-    uint64_t bad_chunks;
+    uint64_t bad_chunks;  /**< that were wrong */
 } rafs_cache_scrub_progress;
 
 /** Options of rafs_cache_scrub(); zero in a field means the default. */

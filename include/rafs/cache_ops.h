@@ -69,18 +69,18 @@ typedef struct rafs_cache_ops {
      *  anew and stored. May be NULL. */
     void (*wrong)(void *user, void *lease, const rafs_cache_chunk *chunk);
     /** Become the one of all processes who fetches a chunk: wait while another one does;
-     *  with RAFS_CACHE_BEGIN_NO_WAIT in flags, return RAFS_E_NOENT at once if another one
-     * does. *flight not NULL: fetch, store, then end(). *flight NULL: the chunk came
+     *  with RAFS_CACHE_BEGIN_NO_WAIT in flags, return RAFS_E_NOENT at once then.
+     *  *flight not NULL: fetch, store, then end(). *flight NULL: the chunk came
      *  meanwhile; it is looked up. Threads of one image never meet here. May be NULL. */
     int (*begin)(void *user, void *lease, const rafs_cache_chunk *chunk, uint32_t flags,
                  void **flight, const rafs_call *call, rafs_error *err);
     /** The fetch is over, with or without a store. Set if begin is. */
     void (*end)(void *user, void *lease, void *flight);
     /** Find a document (manifest or bootstrap of an image in a registry) by a name such
-     *  as "manifest-HEX". *len is its length; buf is filled only if that is at most
-     *  capacity, else asked again with more room. Compared with its digest like a chunk.
+     *  as "manifest-HEX". *len is its length; buf is filled only if that is at most room,
+     *  else asked again with more. Compared with its digest like a chunk.
      *  May be NULL. */
-    int (*find)(void *user, const char *name, void *buf, size_t capacity, size_t *len,
+    int (*find)(void *user, const char *name, void *buf, size_t room, size_t *len,
                 const rafs_call *call, rafs_error *err);
     /** Keep a document; data is valid during the call. May be NULL. */
     int (*keep)(void *user, const char *name, const void *data, size_t len,

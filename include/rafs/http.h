@@ -114,7 +114,7 @@ RAFS_API void rafs_http_options_init(rafs_http_options *options);
  *
  * @param options  NULL: the defaults
  * @param out      out: the client, to be freed with rafs_http_free() after everything
- * that uses it
+ *                 that uses it
  * @param err      out, optional
  * @return RAFS_OK
  *         RAFS_E_BADARG       an option is wrong, such as a header without a colon
@@ -145,7 +145,7 @@ RAFS_API void rafs_http_free(rafs_http *http);
  *
  * @param http  borrowed until the backend is freed
  * @param base  "http://…" or "https://…", with or without a '/' at its end; copied. A
- * user and password in it are sent (Basic) to its host alone.
+ *              user and password in it are sent (Basic) to its host alone.
  * @param out   out: the backend, to be freed with rafs_backend_free()
  * @param err   out, optional
  * @return RAFS_OK; RAFS_E_BADARG: not such a URL; RAFS_E_NOMEM

@@ -301,7 +301,7 @@ RAFS_API int rafs_image_get_blob(const rafs_image *image, uint32_t index,
  * @param image  open image
  * @param first  entry to begin with, from 0
  * @param inos   out: inode numbers of files, or of directories for all files below
- * @param room   entries that inos has room for
+ * @param capacity  entries that inos has room for
  * @param count  out: entries filled; 0 at the end of the list
  * @param err    out, optional
  * @return RAFS_OK
@@ -313,7 +313,7 @@ RAFS_API int rafs_image_get_blob(const rafs_image *image, uint32_t index,
  * on storage. Any thread. Source: prefetch table. Since: 1.0.
  */
 RAFS_API int rafs_image_get_prefetch(const rafs_image *image, uint32_t first,
-                                     uint64_t *inos, size_t room, size_t *count,
+                                     uint64_t *inos, size_t capacity, size_t *count,
                                      rafs_error *err);
 
 #ifdef __cplusplus

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "image.h"
+#include "trace.h"
 
 /**
  * @file
@@ -25,7 +26,6 @@ extern "C" {
 
 /** A prefetch that runs or has ended. */
 typedef struct rafs_prefetch rafs_prefetch;
-struct rafs_trace;
 
 /** What is to be prefetched. */
 enum {
@@ -57,7 +57,7 @@ typedef struct rafs_prefetch_options {
     size_t range_count;                /**< 0: none */
     uint64_t timeout_ms;               /**< longest time for one request, with all that
                                             is tried again; default 60,000 */
-    const struct rafs_trace *trace;    /**< TRACE; of this image; copied */
+    const rafs_trace *trace;           /**< TRACE; of this image; copied */
 } rafs_prefetch_options;
 
 #define RAFS_PREFETCH_OPTIONS_INIT                                           \
@@ -152,7 +152,7 @@ RAFS_API int rafs_prefetch_wait(rafs_prefetch *prefetch, const rafs_call *call,
  *
  * Never blocks. Any thread. Source: none. Since: 1.0.
  */
-RAFS_API int32_t rafs_prefetch_fd(const rafs_prefetch *prefetch);
+RAFS_API int rafs_prefetch_fd(const rafs_prefetch *prefetch);
 
 /**
  * How far a prefetch is.
@@ -200,7 +200,7 @@ typedef struct rafs_missing {
  * @param image    open image
  * @param missing  out: one for each blob, in the order of the blob table; the struct_size
  *                 of each set by the caller
- * @param room     how many `missing` has room for; blobs beyond are left out
+ * @param capacity how many `missing` has room for; blobs beyond are left out
  * @param call     NULL: no limits
  * @param err      out, optional
  * @return RAFS_OK
@@ -211,7 +211,8 @@ typedef struct rafs_missing {
  * Since: 1.0.
  */
 RAFS_API int rafs_image_get_missing(const rafs_image *image, rafs_missing *missing,
-                                    size_t room, const rafs_call *call, rafs_error *err);
+                                    size_t capacity, const rafs_call *call,
+                                    rafs_error *err);
 
 #ifdef __cplusplus
 }

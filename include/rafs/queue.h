@@ -60,12 +60,6 @@ typedef struct rafs_completion {
     rafs_error error;  /**< of a read that failed; else zeros */
 } rafs_completion;
 
-/** Hears of a completion, which is valid during the call. */
-typedef void (*rafs_queue_complete)(void *user, const rafs_completion *completion);
-
-/** Lets go of what a callback needed. */
-typedef void (*rafs_queue_release)(void *user);
-
 /** How a queue works; zero in a field means the default. */
 typedef struct rafs_queue_options {
     uint32_t struct_size; /**< sizeof(rafs_queue_options) */
@@ -83,9 +77,9 @@ typedef struct rafs_queue_options {
      * them or frees the queue. Several at once; never under a lock. It may submit and
      * cancel, but not drain or free the queue. NULL: completions are reaped.
      */
-    rafs_queue_complete complete;
-    rafs_queue_release release; /**< called once, when the queue is freed; may be NULL */
-    void *user;                 /**< first argument of both */
+    void (*complete)(void *user, const rafs_completion *completion);
+    void (*release)(void *user); /**< called once, when the queue is freed; may be NULL */
+    void *user;                  /**< first argument of both; borrowed until release() */
 } rafs_queue_options;
 
 #define RAFS_QUEUE_OPTIONS_INIT                                     \

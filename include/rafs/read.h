@@ -66,9 +66,10 @@ typedef struct rafs_extent {
  * @param err     out, optional: what failed, and at which byte of which object
  *
  * @return RAFS_OK
- *         RAFS_E_BADARG       ino is not a regular file of this image, or len is too
- * large RAFS_E_ISDIR        ino is a directory RAFS_E_CORRUPT      a chunk's size or
- * digest is wrong, in at least one source, and no source had the right bytes
+ *         RAFS_E_BADARG       not a regular file of this image, or len is too large
+ *         RAFS_E_ISDIR        ino is a directory
+ *         RAFS_E_CORRUPT      a chunk's size or digest is wrong, in at least one source,
+ *                             and no source had the right bytes
  *         RAFS_E_BACKEND      no source has the blob, or they failed; err->os_errno
  *         RAFS_E_UNSUPPORTED  the blob is encrypted or of another kind not read yet
  *         RAFS_E_LIMIT        see rafs_limits
@@ -113,8 +114,8 @@ RAFS_API int rafs_image_readv(const rafs_image *image, uint64_t ino, uint64_t of
  * @param call      deadline and cancel token; NULL: neither
  * @param err       out, optional
  * @return RAFS_OK; RAFS_E_BADARG; RAFS_E_ISDIR; RAFS_E_LIMIT; and what inode.h says.
- * Images with batches also need the blob: RAFS_E_BACKEND, RAFS_E_CORRUPT, RAFS_E_TIMEOUT
- * …
+ *         Images with batches also need the blob: RAFS_E_BACKEND, RAFS_E_CORRUPT,
+ *         RAFS_E_TIMEOUT …
  *
  * On failure *count is 0. Blocks on storage, with batches on the network. Any threads.
  * Source: as rafs_image_read(). Since: 1.0.
@@ -124,7 +125,8 @@ RAFS_API int rafs_image_get_extents(const rafs_image *image, uint64_t ino,
                                     size_t capacity, size_t *count, const rafs_call *call,
                                     rafs_error *err);
 
-/** What an image has done so far. Set struct_size before the call. */
+/** What an image has done so far, in a few sums; stats.h tells it by source and cause.
+ *  Set struct_size before the call. */
 typedef struct rafs_stats {
     uint32_t struct_size; /**< sizeof(rafs_stats) */
     uint32_t reserved;

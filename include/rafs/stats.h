@@ -14,8 +14,8 @@
  *
  * Counters lie in families (metrics), which a program walks without knowing them: a table
  * tells the name, the unit and the labels of each, and an image gives its samples. A new
- * version of the library may have more families and more labels, and never changes the
- * meaning of one that it had.
+ * version of the library may have more families, and more values of a label, and never
+ * changes the meaning of one that it had.
  */
 
 #ifdef __cplusplus
@@ -206,13 +206,14 @@ enum { RAFS_FAILURES_KEPT = 32 };
 /** Something that went wrong while bytes were fetched, whether the read succeeded in the
  *  end or not. 640 bytes. */
 typedef struct rafs_failure {
-    uint64_t number;  /**< 1 for an image's first; one that is missing is forgotten */
-    uint64_t at_ns;   /**< on the clock of the image's environment */
-    uint64_t unix_ns; /**< the same moment since 1970, as the system's clock says */
-    uint32_t cause;   /**< RAFS_CAUSE_ */
-    uint32_t tries;   /**< how often the source was asked; 0: it was not */
-    char source[96];  /**< as in samples; "": no source's fault */
-    rafs_error error; /**< what failed and where; without secrets */
+    uint64_t number;   /**< 1 for an image's first; one that is missing is forgotten */
+    uint64_t at_ns;    /**< on the clock of the image's environment */
+    uint64_t unix_ns;  /**< the same moment since 1970, as the system's clock says */
+    uint32_t cause;    /**< RAFS_CAUSE_ */
+    uint32_t tries;    /**< how often the source was asked; 0: it was not */
+    char source[88];   /**< as in samples; "": no source's fault */
+    uint64_t reserved; /**< 0 */
+    rafs_error error;  /**< what failed and where; without secrets */
 } rafs_failure;
 
 /**
@@ -246,23 +247,24 @@ typedef struct rafs_metrics_image {
 /**
  * Write the counters of images as OpenMetrics text, "# EOF" at its end.
  *
- * @param images    all with a name of its own, or one without
- * @param count     images; 0 gives an empty exposition
- * @param buf       room for capacity bytes; may be NULL only if capacity is 0
- * @param capacity  bytes
- * @param len       out: bytes of the whole text, without a NUL at its end; also where
- *                  there was too little room
- * @param err       out, optional
+ * @param images  all with a name of its own, or one without
+ * @param count   images; 0 gives an empty exposition
+ * @param buf     out: the text; may be NULL only if room is 0
+ * @param room    bytes in buf
+ * @param len     out: bytes of the whole text, without a NUL at its end; also where there
+ *                was too little room
+ * @param err     out, optional
  * @return RAFS_OK
- *         RAFS_E_RANGE   capacity is too small: *len bytes were needed this time; numbers
+ *         RAFS_E_RANGE   room is too small: *len bytes were needed this time; numbers
  *                        grow, so leave some room and loop
  *         RAFS_E_BADARG  an argument is NULL
  *
  * buf ends with a NUL where there is room for one after the text. On failure buf may hold
- * a part of it. Never blocks. Any thread. Source: OpenMetrics 1.0. Since: 1.0.
+ * a part of it, and *len is 0, except for RAFS_E_RANGE. Never blocks. Any thread. Source:
+ * OpenMetrics 1.0. Since: 1.0.
  */
 RAFS_API int rafs_metrics_write(const rafs_metrics_image *images, size_t count, char *buf,
-                                size_t capacity, size_t *len, rafs_error *err);
+                                size_t room, size_t *len, rafs_error *err);
 
 #ifdef __cplusplus
 }

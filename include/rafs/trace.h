@@ -132,12 +132,13 @@ RAFS_API int rafs_trace_load_path(const char *path, const rafs_env *env, rafs_tr
  *
  * @param trace  shared
  * @param buf    room bytes; NULL only if room is 0
- * @param room   64 + 80 a blob + 48 an event + 32 are enough
+ * @param room   bytes in buf
  * @param len    out: bytes of the trace, also with RAFS_E_RANGE
  * @param err    out, optional
- * @return RAFS_OK; RAFS_E_RANGE: room is too small; RAFS_E_BADARG
+ * @return RAFS_OK; RAFS_E_RANGE: room is less than *len; RAFS_E_BADARG
  *
- * Never blocks. Any thread. Source: lib/format/trace.c. Since: 1.0.
+ * On failure buf is unchanged, and *len is 0, except for RAFS_E_RANGE. Never blocks. Any
+ * thread. Source: lib/format/trace.c. Since: 1.0.
  */
 RAFS_API int rafs_trace_save(const rafs_trace *trace, void *buf, size_t room, size_t *len,
                              rafs_error *err);
@@ -176,7 +177,7 @@ RAFS_API int rafs_trace_get_blob(const rafs_trace *trace, uint32_t index, char *
  * @param trace   shared
  * @param first   event to begin with, from 0
  * @param events  out
- * @param room    how many it has room for
+ * @param capacity  how many it has room for
  * @param count   out: events filled; 0 at the end
  * @param err     out, optional
  * @return RAFS_OK, RAFS_E_BADARG
@@ -184,8 +185,8 @@ RAFS_API int rafs_trace_get_blob(const rafs_trace *trace, uint32_t index, char *
  * On failure *count is 0. Never blocks. Any thread. Source: none. Since: 1.0.
  */
 RAFS_API int rafs_trace_get_events(const rafs_trace *trace, uint32_t first,
-                                   rafs_trace_event *events, size_t room, size_t *count,
-                                   rafs_error *err);
+                                   rafs_trace_event *events, size_t capacity,
+                                   size_t *count, rafs_error *err);
 
 /** Free a trace. @param trace  NULL does nothing. Never blocks. Source: none. Since: 1.0.
  */

@@ -61,13 +61,13 @@ int rafs_image_get_blob(const rafs_image *image, uint32_t index, rafs_blob_info 
 }
 
 int rafs_image_get_prefetch(const rafs_image *image, uint32_t first, uint64_t *inos,
-                            size_t room, size_t *count, rafs_error *err)
+                            size_t capacity, size_t *count, rafs_error *err)
 {
     if (count)
         *count = 0;
-    if (!image || !count || (!inos && room > 0))
+    if (!image || !count || (!inos && capacity > 0))
         return rafsi_fail_null(err, image ? "inos or count" : "image");
-    return rafsi_tree_prefetch(image->tree, first, inos, room, count, err);
+    return rafsi_tree_prefetch(image->tree, first, inos, capacity, count, err);
 }
 
 int rafs_image_get_stats(const rafs_image *image, rafs_stats *stats, rafs_error *err)

@@ -198,13 +198,15 @@ static int check_images(const rafs_metrics_image *images, size_t count, rafs_err
 }
 
 int rafs_metrics_write(const rafs_metrics_image *images, size_t count, char *buf,
-                       size_t capacity, size_t *len, rafs_error *err)
+                       size_t room, size_t *len, rafs_error *err)
 {
-    struct page page = {buf, capacity, 0};
+    struct page page = {buf, room, 0};
     int rc;
 
-    if (!len || (!images && count > 0) || (!buf && capacity > 0))
-        return rafsi_fail_null(err, !len ? "len" : buf || !capacity ? "images" : "buf");
+    if (len)
+        *len = 0;
+    if (!len || (!images && count > 0) || (!buf && room > 0))
+        return rafsi_fail_null(err, !len ? "len" : buf || !room ? "images" : "buf");
     rc = check_images(images, count, err);
     if (rc < 0)
         return rc;
@@ -218,11 +220,11 @@ int rafs_metrics_write(const rafs_metrics_image *images, size_t count, char *buf
     }
     put_text(&page, "# EOF\n");
     *len = page.len;
-    if (page.len < capacity)
+    if (page.len < room)
         buf[page.len] = '\0';
-    if (page.len > capacity)
+    if (page.len > room)
         return rafsi_fail(err, RAFS_E_RANGE, RAFS_STAGE_ARGUMENT, "buf",
                           "the text has %zu bytes, and there is room for %zu", page.len,
-                          capacity);
+                          room);
     return RAFS_OK;
 }

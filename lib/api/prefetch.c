@@ -25,14 +25,15 @@ int rafs_prefetch_start(const rafs_image *image, const rafs_prefetch_options *op
     return rafsi_prefetch_start(image->reader, &wanted, out, &taken, err);
 }
 
-int rafs_image_get_missing(const rafs_image *image, rafs_missing *missing, size_t room,
-                           const rafs_call *call, rafs_error *err)
+int rafs_image_get_missing(const rafs_image *image, rafs_missing *missing,
+                           size_t capacity, const rafs_call *call, rafs_error *err)
 {
     rafs_call taken;
     int rc;
 
-    if (!image || (!missing && room > 0))
+    if (!image || (!missing && capacity > 0))
         return rafsi_fail_null(err, image ? "missing" : "image");
     rc = rafsi_call_take(call, &taken, err);
-    return rc < 0 ? rc : rafsi_reader_missing(image->reader, missing, room, &taken, err);
+    return rc < 0 ? rc
+                  : rafsi_reader_missing(image->reader, missing, capacity, &taken, err);
 }

@@ -134,7 +134,7 @@ int rafs_prefetch_wait(rafs_prefetch *prefetch, const rafs_call *call, rafs_erro
     return prefetch->rc;
 }
 
-int32_t rafs_prefetch_fd(const rafs_prefetch *prefetch)
+int rafs_prefetch_fd(const rafs_prefetch *prefetch)
 {
     return rafs_cancel_fd(prefetch->done);
 }

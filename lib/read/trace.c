@@ -100,6 +100,8 @@ int rafs_trace_load_path(const char *path, const rafs_env *env, rafs_trace **out
 int rafs_trace_save(const rafs_trace *trace, void *buf, size_t room, size_t *len,
                     rafs_error *err)
 {
+    if (len)
+        *len = 0;
     if (!trace || !len || (!buf && room > 0))
         return bad(err, trace ? "buf or len" : "trace");
     *len = trace->len;
@@ -195,14 +197,14 @@ int rafs_trace_get_blob(const rafs_trace *trace, uint32_t index, char *id, uint6
 }
 
 int rafs_trace_get_events(const rafs_trace *trace, uint32_t first,
-                          rafs_trace_event *events, size_t room, size_t *count,
+                          rafs_trace_event *events, size_t capacity, size_t *count,
                           rafs_error *err)
 {
     if (count)
         *count = 0;
-    if (!trace || !count || (!events && room > 0))
+    if (!trace || !count || (!events && capacity > 0))
         return bad(err, trace ? "events or count" : "trace");
-    while (*count < room && first < trace->header.events) {
+    while (*count < capacity && first < trace->header.events) {
         rafs_trace_event *out = &events[(*count)++];
         struct trace_event event;
 
