@@ -92,15 +92,9 @@ static int copy_texts(rafs_http *http, rafs_http_options *from, rafs_error *err)
 
 static int make_locks(rafs_http *http, rafs_error *err)
 {
-    pthread_condattr_t attr;
-
     http->lock_ready = pthread_mutex_init(&http->lock, NULL) == 0;
     http->rate_ready = pthread_mutex_init(&http->rate_lock, NULL) == 0;
-    if (pthread_condattr_init(&attr) == 0) {
-        http->cond_ready = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 &&
-                           pthread_cond_init(&http->given, &attr) == 0;
-        pthread_condattr_destroy(&attr);
-    }
+    http->cond_ready = rafsi_cond_new(&http->given);
     if (http->lock_ready && http->rate_ready && http->cond_ready)
         return RAFS_OK;
     return rafsi_fail_nomem(err, sizeof(*http));
@@ -228,15 +222,7 @@ static struct http_slot *pick(rafs_http *http, const char *origin)
 
 static void wait_for_slot(rafs_http *http)
 {
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 20 * 1000 * 1000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&http->given, &http->lock, &until);
+    rafsi_wait_ns(&http->given, &http->lock, 20 * 1000 * 1000);
 }
 
 int rafsi_http_take(rafs_http *http, const char *origin, const rafs_call *call,

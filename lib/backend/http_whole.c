@@ -50,15 +50,7 @@ static uint64_t monotonic_ns(void)
 
 static void wait_slice(struct http_whole *whole)
 {
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += SLICE_MS * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&whole->changed, &whole->lock, &until);
+    rafsi_wait_ns(&whole->changed, &whole->lock, SLICE_MS * 1000000);
 }
 
 /* Bytes that may come in now: some if anybody wants more, but not over what somebody
@@ -308,17 +300,12 @@ int rafsi_whole_read(struct http_whole *whole, uint64_t offset, uint8_t *buf, si
 
 static int make_parts(struct http_whole *whole, rafs_error *err)
 {
-    pthread_condattr_t attr;
     int rc = rafs_cancel_new(&whole->token, err);
 
     if (rc < 0)
         return rc;
     whole->lock_ready = pthread_mutex_init(&whole->lock, NULL) == 0;
-    if (pthread_condattr_init(&attr) == 0) {
-        whole->cond_ready = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 &&
-                            pthread_cond_init(&whole->changed, &attr) == 0;
-        pthread_condattr_destroy(&attr);
-    }
+    whole->cond_ready = rafsi_cond_new(&whole->changed);
     whole->room = rafsi_alloc(&whole->env, HTTP_WHOLE_WINDOW);
     return whole->lock_ready && whole->cond_ready && whole->room
                ? RAFS_OK

@@ -21,20 +21,13 @@ void rafs_cache_options_init(rafs_cache_options *options)
 static int make_parts(rafs_cache *cache, rafs_error *err)
 {
     int rc = rafsi_hashes_new(&cache->env, &cache->hashes, err);
-    pthread_condattr_t attr;
 
     if (rc == RAFS_OK)
         rc = rafsi_pool_new(&cache->env, 1, &cache->pool, err);
     if (rc == RAFS_OK)
         rc = rafsi_disk_known_new(cache, err);
-    if (rc < 0)
-        return rc;
-    if (pthread_condattr_init(&attr) != 0)
-        return rafsi_fail_nomem(err, sizeof(attr));
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    if (pthread_cond_init(&cache->wake, &attr) != 0)
+    if (rc == RAFS_OK && !rafsi_cond_new(&cache->wake))
         rc = rafsi_fail_nomem(err, sizeof(cache->wake));
-    pthread_condattr_destroy(&attr);
     return rc;
 }
 

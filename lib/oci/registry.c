@@ -79,14 +79,8 @@ void rafsi_registry_disown(struct oci_registry *registry)
 
 static int make_locks(struct oci_registry *registry, rafs_error *err)
 {
-    pthread_condattr_t attr;
-
     registry->lock_ready = pthread_mutex_init(&registry->lock, NULL) == 0;
-    if (pthread_condattr_init(&attr) == 0) {
-        registry->cond_ready = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 &&
-                               pthread_cond_init(&registry->renewed, &attr) == 0;
-        pthread_condattr_destroy(&attr);
-    }
+    registry->cond_ready = rafsi_cond_new(&registry->renewed);
     return registry->lock_ready && registry->cond_ready
                ? RAFS_OK
                : rafsi_fail_nomem(err, sizeof(*registry));
@@ -160,15 +154,7 @@ int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
 
 static void wait_slice(struct oci_registry *registry)
 {
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 20 * 1000 * 1000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&registry->renewed, &registry->lock, &until);
+    rafsi_wait_ns(&registry->renewed, &registry->lock, 20 * 1000 * 1000);
 }
 
 /* Wait until nobody renews, or take that upon us (*ours). If the one that we waited for

@@ -84,21 +84,13 @@ static void append_task(struct rafsi_crew *crew, struct rafsi_task *task)
 static void rest(struct rafsi_crew *crew, bool delayed)
 {
     bool held = anything_wanted(crew);
-    struct timespec until;
 
     crew->idle++;
     crew->held += held;
-    if (delayed) {
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += SLICE_MS * 1000000L;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_nsec -= 1000000000;
-            until.tv_sec++;
-        }
-        pthread_cond_timedwait(&crew->posted, &crew->lock, &until);
-    } else {
+    if (delayed)
+        rafsi_wait_ns(&crew->posted, &crew->lock, SLICE_MS * 1000000L);
+    else
         pthread_cond_wait(&crew->posted, &crew->lock);
-    }
     crew->held -= held;
     crew->idle--;
 }
@@ -233,19 +225,12 @@ void rafsi_crew_calm(struct rafsi_crew *crew)
 
 static int make_conds(struct rafsi_crew *crew)
 {
-    pthread_condattr_t attr;
-    int bad;
-
-    if (pthread_condattr_init(&attr) != 0)
+    if (!rafsi_cond_new(&crew->posted))
         return -1;
-    bad = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-          pthread_cond_init(&crew->posted, &attr) != 0;
-    pthread_condattr_destroy(&attr);
-    if (!bad && pthread_cond_init(&crew->stepped, NULL) != 0) {
-        pthread_cond_destroy(&crew->posted);
-        bad = 1;
-    }
-    return bad ? -1 : 0;
+    if (pthread_cond_init(&crew->stepped, NULL) == 0)
+        return 0;
+    pthread_cond_destroy(&crew->posted);
+    return -1;
 }
 
 int rafsi_crew_new(const struct rafsi_env *env, struct rafsi_crew **out, rafs_error *err)

@@ -32,25 +32,6 @@ struct rafsi_flights {
     struct lane lanes[LANES];
 };
 
-static int make_lane(struct lane *lane)
-{
-    pthread_condattr_t attr;
-    int bad;
-
-    if (pthread_condattr_init(&attr) != 0)
-        return -1;
-    bad = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-          pthread_cond_init(&lane->landed, &attr) != 0;
-    pthread_condattr_destroy(&attr);
-    if (bad)
-        return -1;
-    if (pthread_mutex_init(&lane->lock, NULL) != 0) {
-        pthread_cond_destroy(&lane->landed);
-        return -1;
-    }
-    return 0;
-}
-
 int rafsi_flights_new(const struct rafsi_env *env, struct rafsi_flights **out,
                       rafs_error *err)
 {
@@ -60,7 +41,9 @@ int rafsi_flights_new(const struct rafsi_env *env, struct rafsi_flights **out,
         return rafsi_fail_nomem(err, sizeof(*flights));
     flights->env = *env;
     for (; flights->ready < LANES; flights->ready++) {
-        if (make_lane(&flights->lanes[flights->ready]) == 0)
+        struct lane *lane = &flights->lanes[flights->ready];
+
+        if (rafsi_lock_new(&lane->lock, &lane->landed))
             continue;
         rafsi_flights_free(flights);
         return rafsi_fail_nomem(err, sizeof(struct lane));
@@ -123,17 +106,9 @@ static struct rafsi_flight *board(struct lane *lane, struct rafsi_flight *fresh)
 
 static void wait_slice(struct lane *lane, const struct rafsi_flight *flight, bool *landed)
 {
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += slice_ns;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
     pthread_mutex_lock(&lane->lock);
     if (!flight->landed)
-        pthread_cond_timedwait(&lane->landed, &lane->lock, &until);
+        rafsi_wait_ns(&lane->landed, &lane->lock, slice_ns);
     *landed = flight->landed;
     pthread_mutex_unlock(&lane->lock);
 }

@@ -292,25 +292,6 @@ static void step(void *user, const rafs_call *call)
     settle(prefetch);
 }
 
-static int make_sync(struct rafs_prefetch *prefetch, rafs_error *err)
-{
-    pthread_condattr_t attr;
-    int bad;
-
-    if (pthread_mutex_init(&prefetch->lock, NULL) != 0)
-        return rafsi_fail_nomem(err, sizeof(prefetch->lock));
-    bad = pthread_condattr_init(&attr);
-    if (bad == 0) {
-        bad = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-              pthread_cond_init(&prefetch->changed, &attr) != 0;
-        pthread_condattr_destroy(&attr);
-    }
-    if (bad == 0)
-        return RAFS_OK;
-    pthread_mutex_destroy(&prefetch->lock);
-    return rafsi_fail_nomem(err, sizeof(prefetch->changed));
-}
-
 static void set_task(struct rafs_prefetch *prefetch, const rafs_prefetch_options *options)
 {
     unsigned threads = options->threads ? options->threads : THREADS_DEFAULT;
@@ -376,10 +357,9 @@ int rafsi_prefetch_start(struct rafsi_reader *reader,
     prefetch->env = reader->env;
     prefetch->reader = reader;
     rafsi_plan_init(&prefetch->plan, reader);
-    rc = make_sync(prefetch, err);
-    if (rc < 0) {
+    if (!rafsi_lock_new(&prefetch->lock, &prefetch->changed)) {
         rafsi_free(&reader->env, prefetch);
-        return rc;
+        return rafsi_fail_nomem(err, sizeof(*prefetch));
     }
     rc = rafsi_plan_make(&prefetch->plan, options, call, err);
     if (rc == RAFS_OK)

@@ -96,18 +96,11 @@ void rafs_prefetch_free(rafs_prefetch *prefetch)
 static bool wait_slice(struct rafs_prefetch *prefetch)
 {
     enum { SLICE_MS = 20 };
-    struct timespec until;
     bool ended;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += SLICE_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
     pthread_mutex_lock(&prefetch->lock);
     if (prefetch->phase != ENDED)
-        pthread_cond_timedwait(&prefetch->changed, &prefetch->lock, &until);
+        rafsi_wait_ns(&prefetch->changed, &prefetch->lock, SLICE_MS * 1000000L);
     ended = prefetch->phase == ENDED;
     pthread_mutex_unlock(&prefetch->lock);
     return ended;

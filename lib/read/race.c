@@ -66,8 +66,6 @@ static struct race *race_new(struct rafsi_reader *reader, const struct ask *ask,
                              const rafs_call *call)
 {
     struct race *race = rafsi_alloc_zero(&reader->env, sizeof(*race));
-    pthread_condattr_t attr;
-    bool good;
 
     if (!race)
         return NULL;
@@ -79,17 +77,7 @@ static struct race *race_new(struct rafsi_reader *reader, const struct ask *ask,
     race->call = call ? *call : (rafs_call)RAFS_CALL_INIT;
     race->call.tally = NULL; /* it may be gone before the last of us */
     race->users = 1;
-    good = pthread_condattr_init(&attr) == 0;
-    if (good) {
-        good = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 &&
-               pthread_cond_init(&race->changed, &attr) == 0;
-        pthread_condattr_destroy(&attr);
-    }
-    if (good && pthread_mutex_init(&race->lock, NULL) != 0) {
-        pthread_cond_destroy(&race->changed);
-        good = false;
-    }
-    if (good)
+    if (rafsi_lock_new(&race->lock, &race->changed))
         return race;
     rafsi_free(&reader->env, race);
     return NULL;
@@ -337,19 +325,12 @@ static struct seen look(struct race *race, unsigned started)
 static struct seen wait_slice(struct race *race, unsigned started, uint64_t most_ns)
 {
     uint64_t wait_ns = rafsi_min(most_ns, slice_ns);
-    struct timespec until;
     struct seen seen;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)wait_ns;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
     pthread_mutex_lock(&race->lock);
     seen = look(race, started);
     if (!seen.winner && seen.running) {
-        pthread_cond_timedwait(&race->changed, &race->lock, &until);
+        rafsi_wait_ns(&race->changed, &race->lock, (long)wait_ns);
         seen = look(race, started);
     }
     pthread_mutex_unlock(&race->lock);
