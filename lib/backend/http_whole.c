@@ -39,15 +39,6 @@ struct http_whole {
     uint64_t used_ns; /* when somebody sat there last */
 };
 
-/* For what is between us alone: the caller's clock is not asked under a lock. */
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static void wait_slice(struct http_whole *whole)
 {
     rafsi_wait_ns(&whole->changed, &whole->lock, SLICE_MS * 1000000);
@@ -92,7 +83,7 @@ static int on_piece(void *user, const uint8_t *at, size_t len, rafs_error *err)
     pthread_mutex_lock(&whole->lock);
     while (rc == RAFS_OK && len > 0) {
         size_t n = rafsi_min(space(whole), len);
-        uint64_t now = monotonic_ns();
+        uint64_t now = rafsi_monotonic_ns();
 
         if (whole->seats)
             whole->used_ns = now;
@@ -175,7 +166,7 @@ static int begin(struct http_whole *whole, uint64_t pos, rafs_error *err)
         whole->begin = whole->end = 0;
     whole->stop = false;
     rafs_cancel_reset(whole->token);
-    whole->used_ns = monotonic_ns();
+    whole->used_ns = rafsi_monotonic_ns();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bad = pthread_create(&whole->thread, NULL, work, whole);
@@ -201,7 +192,7 @@ static void get_up(struct http_whole *whole, struct seat *seat)
     while (*at != seat)
         at = &(*at)->next;
     *at = seat->next;
-    whole->used_ns = monotonic_ns();
+    whole->used_ns = rafsi_monotonic_ns();
 }
 
 /* Is there somebody who came before, and whom the stream will still reach? */

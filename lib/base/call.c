@@ -163,20 +163,12 @@ int rafsi_call_check(const struct rafsi_env *env, const rafs_call *call, uint32_
     return RAFS_OK;
 }
 
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* The length is one of real time, so that it ends with any clock of the caller's. */
 int rafsi_call_sleep(const struct rafsi_env *env, const rafs_call *call, uint64_t ms,
                      rafs_error *err)
 {
     const rafs_cancel *tokens[] = {call ? call->cancel : NULL, env->set.cancel};
-    uint64_t now = monotonic_ns();
+    uint64_t now = rafsi_monotonic_ns();
     uint64_t end = now + ms * 1000000;
     int rc = rafsi_call_check(env, call, RAFS_STAGE_FETCH, err);
 
@@ -189,7 +181,7 @@ int rafsi_call_sleep(const struct rafsi_env *env, const rafs_call *call, uint64_
                 wake[count++] = (struct pollfd){.fd = tokens[i]->fd, .events = POLLIN};
         poll(wake, count, (int)rafsi_min((end - now) / 1000000 + 1, 1000));
         rc = rafsi_call_check(env, call, RAFS_STAGE_FETCH, err);
-        now = monotonic_ns();
+        now = rafsi_monotonic_ns();
     }
     return rc;
 }

@@ -59,13 +59,18 @@ static void default_free(void *user, void *ptr)
     free(ptr);
 }
 
-static uint64_t default_now_ns(void *user)
+uint64_t rafsi_monotonic_ns(void)
 {
     struct timespec now;
 
-    (void)user;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t default_now_ns(void *user)
+{
+    (void)user;
+    return rafsi_monotonic_ns();
 }
 
 static void default_log(void *user, uint32_t level, const char *text)

@@ -28,6 +28,8 @@ void *rafsi_alloc_zero(const struct rafsi_env *env, size_t size); /* cleared */
 void rafsi_free(const struct rafsi_env *env, void *ptr);          /* NULL is fine */
 char *rafsi_strdup(const struct rafsi_env *env, const char *text);
 uint64_t rafsi_now_ns(const struct rafsi_env *env);
+/* For what is between us alone, and under a lock: no callback of the caller's. */
+uint64_t rafsi_monotonic_ns(void);
 
 __attribute__((format(printf, 3, 4))) void
 rafsi_log(const struct rafsi_env *env, uint32_t level, const char *format, ...);

@@ -12,14 +12,6 @@
 /* After a failure, since it may have been for want of space. */
 #define SYNC_AGAIN_NS ((uint64_t)30 * 1000000000)
 
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* *lost: chunks were, so that trying again is no use. */
 static int sync_files(struct rafsi_disk_blob *blob, bool sync_dir, bool *lost)
 {
@@ -72,7 +64,7 @@ void rafsi_disk_sync(struct rafsi_disk_blob *blob)
         blob->dir_synced = true;
     if (os_errno != 0 && !lost) {
         blob->unsynced += bytes;
-        blob->unsynced_ns = monotonic_ns() + SYNC_AGAIN_NS;
+        blob->unsynced_ns = rafsi_monotonic_ns() + SYNC_AGAIN_NS;
     }
     pthread_mutex_unlock(&cache->lock);
     if (os_errno != 0 && lost)
@@ -104,7 +96,7 @@ static void *run(void *arg)
 
     pthread_mutex_lock(&cache->lock);
     while (!cache->closing) {
-        struct rafsi_disk_blob *blob = next_due(cache, monotonic_ns(), &wake);
+        struct rafsi_disk_blob *blob = next_due(cache, rafsi_monotonic_ns(), &wake);
 
         if (blob) {
             pthread_mutex_unlock(&cache->lock);
@@ -130,7 +122,7 @@ void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes)
 
     pthread_mutex_lock(&cache->lock);
     if (blob->unsynced == 0)
-        blob->unsynced_ns = monotonic_ns();
+        blob->unsynced_ns = rafsi_monotonic_ns();
     blob->unsynced += bytes;
     cache->grown += bytes;
     if (!cache->syncer_runs)
