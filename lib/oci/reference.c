@@ -40,11 +40,6 @@ static int refuse(rafs_error *err, size_t at, const char *why)
                          "%s (at byte %zu)", why, at);
 }
 
-static uint8_t hex_value(char c)
-{
-    return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
-
 int rafsi_oci_digest_parse(const char *text, uint8_t out[OCI_DIGEST_BYTES],
                            rafs_error *err)
 {
@@ -57,25 +52,18 @@ int rafsi_oci_digest_parse(const char *text, uint8_t out[OCI_DIGEST_BYTES],
     if (strncmp(text, "sha256:", 7) != 0)
         return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_OPEN, NULL,
                           "a digest is not SHA-256, the only kind supported");
-    if (strspn(hex, "0123456789abcdef") != 64 || hex[64] != '\0')
+    if (strspn(hex, "0123456789abcdef") != 64 ||
+        !rafsi_digest_parse(hex, strlen(hex), out))
         return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_OPEN, NULL,
                           "a SHA-256 digest is not 64 lower-case hex digits");
-    for (size_t i = 0; i < OCI_DIGEST_BYTES; i++)
-        out[i] = (uint8_t)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));
     return RAFS_OK;
 }
 
 void rafsi_oci_digest_text(const uint8_t digest[OCI_DIGEST_BYTES],
                            char out[OCI_DIGEST_TEXT])
 {
-    static const char digits[] = "0123456789abcdef";
-
     memcpy(out, "sha256:", 7);
-    for (size_t i = 0; i < OCI_DIGEST_BYTES; i++) {
-        out[7 + 2 * i] = digits[digest[i] >> 4];
-        out[8 + 2 * i] = digits[digest[i] & 15];
-    }
-    out[OCI_DIGEST_TEXT - 1] = '\0';
+    rafsi_digest_hex(digest, out + 7);
 }
 
 /* Bytes of the separator between two runs of letters at `at`; 0: none that is allowed. */
