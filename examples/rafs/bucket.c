@@ -23,6 +23,13 @@ static bool add(struct command *c, const char *url, const char *bucket,
 
     if (!out || (settings->endpoint && !remote_may_ask(c, settings->endpoint)))
         return false;
+    if (is_oss(url) && !settings->endpoint) {
+        command_usage(c,
+                      "%s: which store? --oss-endpoint or OSS_ENDPOINT says it, such as "
+                      "oss-cn-hangzhou.aliyuncs.com",
+                      url);
+        return false;
+    }
     options.bucket = bucket;
     options.prefix = prefix;
     options.endpoint = settings->endpoint;

@@ -238,6 +238,16 @@ const rafs_call *command_call(struct command *c)
     return &c->call;
 }
 
+void command_output_lost(struct command *c, int why)
+{
+    if (command_interrupted(c))
+        return;
+    outcome_note(&c->outcome, EXIT_SOURCE);
+    /* Who closed the pipe (head, less) knows why. */
+    if (why != EPIPE)
+        command_say(c, EXIT_SOURCE, "standard output: %s", strerror(why));
+}
+
 static void finish_output(struct command *c)
 {
     if (!command_output_failed()) {
@@ -245,12 +255,7 @@ static void finish_output(struct command *c)
             return;
         command_output_failed();
     }
-    if (command_interrupted(c))
-        return;
-    outcome_note(&c->outcome, EXIT_SOURCE);
-    /* Who closed the pipe (head, less) knows why. */
-    if (output_errno != EPIPE)
-        command_say(c, EXIT_SOURCE, "standard output: %s", strerror(output_errno));
+    command_output_lost(c, output_errno);
 }
 
 void command_fetch_along(struct command *c, char **paths, size_t count)
@@ -394,6 +399,13 @@ static bool open_image(struct command *c, const char *image_path)
         return remote_open(c, image_path, &options);
     }
     problem = stat(image_path, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+    if (problem == ENOENT && strstr(image_path, "://")) {
+        /* Not repeated: there may be a password in it. */
+        command_usage(c,
+                      "IMAGE is no file, and no URL of docker://, http(s)://, s3:// or "
+                      "oss://");
+        return false;
+    }
     if (problem) {
         command_say(c, EXIT_SOURCE,
                     "%s: %s; IMAGE is a bootstrap, or a blob that has one", image_path,

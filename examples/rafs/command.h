@@ -210,6 +210,9 @@ bool command_interrupted(struct command *c);
 /* True if standard output failed (full disk, closed pipe): going on is of no use. */
 bool command_output_failed(void);
 
+/* Report that standard output failed, once, unless that is what ends a pipe. */
+void command_output_lost(struct command *c, int why);
+
 /* Flush standard output and report if that fails, close the image, give the exit code. */
 int command_end(struct command *c);
 

@@ -102,9 +102,7 @@ static bool archive_ok(struct tar *tar, const char *path, la_ssize_t rc)
     if (rc >= ARCHIVE_OK || name_kept_as_bytes(tar, rc))
         return true;
     if (tar->write_errno) {
-        if (!command_interrupted(tar->c))
-            command_say(tar->c, EXIT_SOURCE, "standard output: %s",
-                        strerror(tar->write_errno));
+        command_output_lost(tar->c, tar->write_errno);
     } else {
         command_say(tar->c, rc == ARCHIVE_FATAL ? EXIT_SOURCE : EXIT_UNSUPPORTED,
                     "%s: not as it should be in the archive: %s", path,

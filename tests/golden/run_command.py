@@ -97,6 +97,8 @@ def usage():
     expect("unknown command has a hint", 2, ["lss"], "did you mean ls?")
     expect("unknown command without a near one", 2, ["frobnicate"], "unknown command")
     expect("unknown option has a hint", 2, ["ls", "--jsno", ZSTD], "did you mean --json?")
+    expect("unknown kind of IMAGE", 2, ["ls", "ftp://bob:pa55@host/x"], "s3://")
+    expect("OSS without an endpoint", 2, ["ls", "oss://bucket/x"], "--oss-endpoint")
     expect("unknown letter", 2, ["ls", "-x", ZSTD], "-x")
     expect("missing argument", 2, ["ls", ZSTD, "--digest"], "needs an argument")
     expect("unknown digest", 2, ["ls", "--digest", "md5", ZSTD], "sha256")
@@ -260,12 +262,13 @@ def output():
                  ["info", ZSTD], ["--help"]):
         with open("/dev/full", "wb") as full:
             expect("full disk: " + args[0], 3, args, "No space left", stdout=full)
-    reader, writer = os.pipe()
-    os.close(reader)
-    run = rafs("cat", ZSTD, LARGE, stdout=writer)
-    os.close(writer)
-    good = run.returncode == 3 and not run.stderr
-    report("a closed pipe ends quietly", None if good else shown(run))
+    for args in (["cat", ZSTD, LARGE], ["ls", "-R", ZSTD], ["tar", ZSTD]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        run = rafs(*args, stdout=writer)
+        os.close(writer)
+        report("a closed pipe ends %s quietly" % args[0],
+               None if run.returncode == 3 and not run.stderr else shown(run))
     run = rafs("cat", ZSTD, "/data/one", stdout=None, preexec_fn=lambda: os.close(1))
     good = run.returncode == 3 and b"Bad file descriptor" in run.stderr
     report("closed standard output", None if good else shown(run))
