@@ -2,7 +2,6 @@
 #include "backend/http_whole.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 enum { SLICE_MS = 20 };
@@ -158,22 +157,15 @@ static void join(struct http_whole *whole)
  * lock is held. */
 static int begin(struct http_whole *whole, uint64_t pos, rafs_error *err)
 {
-    sigset_t all, before;
-    int bad;
-
     join(whole);
     if (pos < whole->begin)
         whole->begin = whole->end = 0;
     whole->stop = false;
     rafs_cancel_reset(whole->token);
     whole->used_ns = rafsi_monotonic_ns();
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bad = pthread_create(&whole->thread, NULL, work, whole);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (bad)
-        return rafsi_fail_os(err, RAFS_E_NOMEM, RAFS_STAGE_FETCH, bad, NULL,
-                             "no thread for a server that ignores ranges");
+    if (rafsi_thread_start(&whole->thread, work, whole) < 0)
+        return rafsi_fail(err, RAFS_E_NOMEM, RAFS_STAGE_FETCH, NULL,
+                          "no thread for a server that ignores ranges");
     whole->made = whole->running = true;
     return RAFS_OK;
 }
