@@ -99,10 +99,10 @@ RAFS_API void rafs_registry_options_init(rafs_registry_options *options);
  *
  * @param reference  as rafs_image_open_registry()
  * @param host       out: "HOST" or "HOST:PORT" and a NUL
- * @param room       bytes of host; 256 are always enough
+ * @param room       bytes in host; 256 are always enough
  * @param err        out, optional
  * @return RAFS_OK; RAFS_E_BADARG: no reference; RAFS_E_UNSUPPORTED: a digest of another
- *         algorithm; RAFS_E_LIMIT: too little room
+ *         algorithm; RAFS_E_RANGE: too little room
  *
  * On failure host is unchanged. Never blocks. Any thread. Source: the reference grammar
  * of docker. Since: 1.0.

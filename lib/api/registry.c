@@ -50,7 +50,7 @@ int rafs_registry_host(const char *reference, char *host, size_t room, rafs_erro
         return rc;
     name = rafsi_registry_known_as(parsed.host);
     if (strlen(name) >= room)
-        return rafsi_fail(err, RAFS_E_LIMIT, RAFS_STAGE_ARGUMENT, "host",
+        return rafsi_fail(err, RAFS_E_RANGE, RAFS_STAGE_ARGUMENT, "host",
                           "%zu bytes are needed", strlen(name) + 1);
     memcpy(host, name, strlen(name) + 1);
     return RAFS_OK;

@@ -34,7 +34,7 @@ START_TEST(no_host_without_a_reference_or_room)
 
     ck_assert_int_eq(rafs_registry_host("A B", host, sizeof(host), NULL), RAFS_E_BADARG);
     ck_assert_int_eq(rafs_registry_host("alpine", host, sizeof(host), NULL),
-                     RAFS_E_LIMIT);
+                     RAFS_E_RANGE);
     ck_assert_int_eq(rafs_registry_host(NULL, host, sizeof(host), NULL), RAFS_E_BADARG);
     ck_assert_str_eq(host, "abc");
 }
