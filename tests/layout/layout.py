@@ -114,6 +114,13 @@ def documented(path, text):
         report.check(f"{path}: {name}() is documented", not missing, "no " + ", ".join(missing))
 
 
+def codes_in_rows(path, text):
+    """The formatter runs a row of @return that is too long into the next one."""
+    rows = [re.sub(r"^\s*\*\s*(@return\s+)?", "", line) for line in text.split("\n")]
+    bad = [i + 1 for i, row in enumerate(rows) if re.search(r"[^,\s]\s+RAFS_E_\w+ {3,}\S", row)]
+    report.check(f"{path}: each code begins its line", not bad, f"lines {bad}")
+
+
 def one_maker(sources):
     makers = [path for path, text in sources.items() if re.search(r"\bstruct verified\s*\{", text)]
     report.check("struct verified is known inside lib/verify/verify.c alone",
@@ -185,6 +192,7 @@ def main():
                 public_only(path, text)
             elif top == "include":
                 documented(path, text)
+                codes_in_rows(path, text)
             long = [i + 1 for i, line in enumerate(text.split("\n")) if len(line) > COLUMNS_MAX]
             report.check(f"{path} has lines of {COLUMNS_MAX} columns", not long, f"lines {long}")
     report.check("machine paths and registries were looked for", len(sources) > 50, len(sources))
