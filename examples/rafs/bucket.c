@@ -101,7 +101,6 @@ static bool add_both(struct command *c, const char *image, const char *bucket,
 
 bool bucket_open(struct command *c, const char *image, rafs_open_options *options)
 {
-    rafs_error err = RAFS_ERROR_INIT;
     const char *key, *name;
     char *bucket = split(c, image, &key);
     bool good;
@@ -116,11 +115,5 @@ bool bucket_open(struct command *c, const char *image, rafs_open_options *option
     free(bucket);
     if (!good)
         return false;
-    options->backend_count = c->backend_count;
-    if (rafs_image_open_backend(c->backends[c->backend_count - 1], name, options,
-                                &c->image, command_call(c), &err) == RAFS_OK)
-        return true;
-    command_failed(c, image, &err);
-    remote_open_code(c, &err);
-    return false;
+    return remote_open_last(c, name, image, options);
 }

@@ -103,18 +103,10 @@ static char *file_of(const char *name, const char *rest)
 {
     const char *path = variable(name);
     const char *home = variable("HOME");
-    char *out = NULL;
-    size_t room;
 
     if (path)
         return strdup(path);
-    if (!home)
-        return NULL;
-    room = strlen(home) + strlen(rest) + 1;
-    out = malloc(room);
-    if (out)
-        snprintf(out, room, "%s%s", home, rest);
-    return out;
+    return home ? joined(home, rest) : NULL;
 }
 
 /* Keys, region and endpoint of a profile. */

@@ -16,16 +16,6 @@
 enum { FLOOR_PART = 20 };
 #define FLOOR_MOST ((uint64_t)1 << 30)
 
-static char *join(const char *base, const char *rest)
-{
-    size_t room = strlen(base) + strlen(rest) + 1;
-    char *path = malloc(room);
-
-    if (path)
-        snprintf(path, room, "%s%s", base, rest);
-    return path;
-}
-
 /* The XDG rules: a path that is not absolute counts as none. */
 static char *home_cache(void)
 {
@@ -34,12 +24,12 @@ static char *home_cache(void)
     const struct passwd *user;
 
     if (xdg && *xdg == '/')
-        return join(xdg, "/rafs");
+        return joined(xdg, "/rafs");
     if (!home || *home != '/') {
         user = getpwuid(geteuid());
         home = user ? user->pw_dir : NULL;
     }
-    return home && *home == '/' ? join(home, "/.cache/rafs") : NULL;
+    return home && *home == '/' ? joined(home, "/.cache/rafs") : NULL;
 }
 
 bool cache_choose(struct command *c, struct cache_place *out)
@@ -50,9 +40,9 @@ bool cache_choose(struct command *c, struct cache_place *out)
     if (c->no_cache || (!c->cache_dir && set && !*set))
         return true;
     if (c->cache_dir || set)
-        out->path = join(c->cache_dir ? c->cache_dir : set, "");
+        out->path = joined(c->cache_dir ? c->cache_dir : set, "");
     else if (geteuid() == 0)
-        out->path = join("/var/cache/rafs", "");
+        out->path = joined("/var/cache/rafs", "");
     else
         out->path = home_cache();
     out->chosen = c->cache_dir || set;
@@ -66,7 +56,7 @@ bool cache_choose(struct command *c, struct cache_place *out)
 static bool make_parents(const char *path)
 {
     mode_t mode = geteuid() == 0 ? 0755 : 0700;
-    char *copy = join(path, "");
+    char *copy = joined(path, "");
     bool good = copy != NULL;
 
     for (char *at = copy ? strchr(copy + 1, '/') : NULL; at && good;
@@ -95,7 +85,7 @@ static bool find_file_system(char *path, struct statvfs *fs)
 
 static uint64_t default_floor(const char *path)
 {
-    char *copy = join(path, "");
+    char *copy = joined(path, "");
     struct statvfs fs;
     uint64_t part = 0;
 

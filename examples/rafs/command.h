@@ -223,6 +223,9 @@ void command_stop(void);
 /* "1234" or, if allowed, with K M G T (powers of 1024). False: not such a number. */
 bool parse_bytes(const char *text, bool suffixes, uint64_t *value);
 
+/* One text and then the other, in memory to free(); NULL: there is none. */
+char *joined(const char *first, const char *second);
+
 /* Exit code for what a call returned. */
 int exit_code_of(int code);
 

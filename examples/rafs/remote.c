@@ -71,16 +71,8 @@ bool remote_http(struct command *c)
 static char *below(const char *variable, const char *rest)
 {
     const char *value = getenv(variable);
-    char *path;
-    size_t room;
 
-    if (!value || !*value)
-        return NULL;
-    room = strlen(value) + strlen(rest) + 1;
-    path = malloc(room);
-    if (path)
-        snprintf(path, room, "%s%s", value, rest);
-    return path;
+    return value && *value ? joined(value, rest) : NULL;
 }
 
 /* Where people keep what docker login and podman login wrote. */
@@ -199,13 +191,26 @@ bool remote_may_ask(struct command *c, const char *url)
     return false;
 }
 
+bool remote_open_last(struct command *c, const char *name, const char *shown,
+                      rafs_open_options *options)
+{
+    rafs_error err = RAFS_ERROR_INIT;
+
+    options->backend_count = c->backend_count;
+    if (rafs_image_open_backend(c->backends[c->backend_count - 1], name, options,
+                                &c->image, command_call(c), &err) == RAFS_OK)
+        return true;
+    command_failed(c, shown, &err);
+    remote_open_code(c, &err);
+    return false;
+}
+
 /* URL of a bootstrap; its blobs lie in blobs/ beside it, or in its own folder. */
 static bool open_http(struct command *c, const char *image, rafs_open_options *options)
 {
     const char *name = strrchr(image, '/') + 1;
     size_t len = (size_t)(name - image);
     char *base = malloc(len + sizeof "blobs");
-    rafs_error err = RAFS_ERROR_INIT;
     char name_shown[512];
     bool good;
 
@@ -227,14 +232,8 @@ static bool open_http(struct command *c, const char *image, rafs_open_options *o
     free(base);
     if (!good)
         return false;
-    options->backend_count = c->backend_count;
-    if (rafs_image_open_backend(c->backends[c->backend_count - 1], name, options,
-                                &c->image, command_call(c), &err) == RAFS_OK)
-        return true;
     remote_shown(image, name_shown, sizeof name_shown);
-    command_failed(c, name_shown, &err);
-    remote_open_code(c, &err);
-    return false;
+    return remote_open_last(c, name, name_shown, options);
 }
 
 static const struct kind {

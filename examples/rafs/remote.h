@@ -31,6 +31,10 @@ void remote_http_options(const struct command *c, rafs_http_options *options,
 /* After command_failed(): the exit code where opening fails. */
 void remote_open_code(struct command *c, const rafs_error *err);
 
+/* Open the object `name` of the last source. False: reported as `shown`, and noted. */
+bool remote_open_last(struct command *c, const char *name, const char *shown,
+                      rafs_open_options *options);
+
 /* c->http, made when first needed. False: reported and noted. */
 bool remote_http(struct command *c);
 

@@ -110,3 +110,13 @@ out:
     free(list);
     return array;
 }
+
+char *joined(const char *first, const char *second)
+{
+    size_t room = strlen(first) + strlen(second) + 1;
+    char *text = malloc(room);
+
+    if (text)
+        snprintf(text, room, "%s%s", first, second);
+    return text;
+}
