@@ -11,17 +11,16 @@ import gzip
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import oci_image as oci  # noqa: E402
+from registry import start_registry  # noqa: E402
 from report import Report  # noqa: E402
 
 KINDS = ["v6-zstd", "v5-lz4", "v6-none"]
@@ -149,28 +148,6 @@ def hostile(folder):
         json.dump({"schemaVersion": 2, "manifests": [
             {"mediaType": oci.MANIFEST, "digest": "sha256:../../index.json", "size": 1}]}, f)
     refused("a path for a digest", 1, "64", f"oci:{where}")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def start_registry(folder):
-    port = free_port()
-    config = os.path.join(folder, "registry.yml")
-    with open(config, "w", encoding="utf-8") as f:
-        f.write("version: 0.1\n"
-                f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\n"
-                f"http: {{addr: 127.0.0.1:{port}}}\n")
-    child = subprocess.Popen(["docker-registry", "serve", config],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    for line in child.stderr:
-        if b"listening on" in line:
-            break
-    threading.Thread(target=child.stderr.read, daemon=True).start()
-    return child, f"127.0.0.1:{port}"
 
 
 def carried_by_skopeo(folder):

@@ -25,6 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(ROOT, "tests", "support"), HERE]
 import run_pull  # noqa: E402
+from registry import free_port  # noqa: E402
 from report import Report  # noqa: E402
 
 KIND = "v6-zstd"
@@ -180,7 +181,7 @@ def plain_mirrors():
         report.check("and is asked for once", len(asked) <= len(origin.data),
                      asked)
     with places(1) as (origin,):
-        gone = run_pull.free_port()
+        gone = free_port()
         right("a dead mirror is passed", run(by_tag(origin), "--mirror",
                                              f"http://127.0.0.1:{gone}"))
     with places(2) as (origin, mirror):
@@ -207,7 +208,7 @@ def plain_mirrors():
     with places(1) as (origin,):
         origin.manifest = b""
         mine = run(f"docker://{origin.host}/lib/app:1", "--mirror",
-                   f"http://127.0.0.1:{run_pull.free_port()}", "--timeout", "50",
+                   f"http://127.0.0.1:{free_port()}", "--timeout", "50",
                    command="ls")
         report.check("what the registry lacks is 3, though a mirror is dead",
                      mine.returncode == 3 and b"404" in mine.stderr, run_pull.shown(mine))
@@ -504,7 +505,7 @@ def dragonfly():
         proxy.done.clear()
         right("a proxy that never answers", run(by_tag(origin), *option, "--timeout", "60"))
     with places(1) as (origin,):
-        dead = ("--p2p-proxy", f"http://127.0.0.1:{run_pull.free_port()}")
+        dead = ("--p2p-proxy", f"http://127.0.0.1:{free_port()}")
         right("a dead proxy", run(by_tag(origin), *dead))
         mine = one(by_tag(origin), *dead, "--p2p-strict")
         report.check("a dead proxy, strictly, is 3", mine.returncode == 3 and

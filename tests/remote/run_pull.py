@@ -14,7 +14,6 @@ import http.server
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 from oci_image import GOLDEN, make_image, sha  # noqa: E402
+from registry import start_registry  # noqa: E402
 from report import Report  # noqa: E402
 
 KINDS = ["v6-zstd", "v5-zstd", "v6-none", "v5-none", "v6-lz4"]
@@ -55,29 +55,7 @@ def same(name, kind, image, env=None, options=()):
         report.check(f"{name}: {command[0]}", good, shown(mine))
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 # --- a real registry --------------------------------------------------------------------
-
-def start_registry(folder, extra=""):
-    port = free_port()
-    config = os.path.join(folder, f"{port}.yml")
-    with open(config, "w", encoding="utf-8") as f:
-        f.write("version: 0.1\n"
-                f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-                f"http: {{addr: 127.0.0.1:{port}}}\n{extra}")
-    child = subprocess.Popen(["docker-registry", "serve", config],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    for line in child.stderr:
-        if b"listening on" in line:
-            break
-    threading.Thread(target=child.stderr.read, daemon=True).start()
-    return child, f"127.0.0.1:{port}"
-
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"

@@ -23,7 +23,8 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from reading import (GOLDEN, boot_of, digest_of, full, rafs, reader, report,  # noqa: E402
                      set_programs, shown)
-from run_pull import auth_file, free_port, make_image, push, start_registry  # noqa: E402
+from registry import free_port, start_registry  # noqa: E402
+from run_pull import auth_file, make_image, push  # noqa: E402
 from server import Server, blob_of, sha  # noqa: E402
 
 KINDS = ["v6-zstd", "v5-zstd", "v6-none", "v5-lz4"]
