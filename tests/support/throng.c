@@ -273,7 +273,7 @@ void throng_join(pid_t pid)
         (void)poll(NULL, 0, PAUSE_MS);
     }
     kill(pid, SIGABRT);
-    NEED(!"a process ended within a minute");
+    need(false, "a process ended within a minute", __FILE__, __LINE__);
 }
 
 void throng_kill(struct throng *throng, pid_t pid, int slot)
