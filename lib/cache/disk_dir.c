@@ -110,13 +110,33 @@ static int check_owner(int dir, const char *path, rafs_error *err)
     return RAFS_OK;
 }
 
+bool rafsi_disk_is_document(const char *name)
+{
+    static const char small[] = "abcdefghijklmnopqrstuvwxyz", hex[] = "0123456789abcdef";
+    size_t kind = name ? strspn(name, small) : 0;
+
+    return kind > 0 && kind <= 16 && name[kind] == '-' &&
+           strspn(name + kind + 1, hex) == 64 &&
+           strcmp(name + kind + 1 + 64, ".doc") == 0;
+}
+
+bool rafsi_disk_is_temporary(const char *name)
+{
+    return strncmp(name, "tmp-", 4) == 0 && strspn(name + 4, "0123456789abcdef") == 16 &&
+           name[20] == '\0';
+}
+
+/* The names that we give and no others: letters end in ".doc" too. */
 static bool is_ours(const char *name)
 {
-    return rafsi_disk_ends(name, ".blob.data") || rafsi_disk_ends(name, ".ready") ||
-           rafsi_disk_ends(name, ".pin") || rafsi_disk_ends(name, ".doc") ||
-           strncmp(name, "tmp-", 4) == 0 || strcmp(name, "lock") == 0 ||
-           strcmp(name, "version") == 0 || strcmp(name, "CACHEDIR.TAG") == 0 ||
-           strcmp(name, "lost+found") == 0;
+    static const char *const suffixes[] = {".blob.data", ".ready", ".pin"};
+
+    for (size_t i = 0; i < 3; i++)
+        if (rafsi_disk_ends(name, suffixes[i]))
+            return true;
+    return rafsi_disk_is_document(name) || rafsi_disk_is_temporary(name) ||
+           strcmp(name, "lock") == 0 || strcmp(name, "version") == 0 ||
+           strcmp(name, "CACHEDIR.TAG") == 0 || strcmp(name, "lost+found") == 0;
 }
 
 DIR *rafsi_disk_list(int dir)
@@ -129,12 +149,39 @@ DIR *rafsi_disk_list(int dir)
     return names;
 }
 
+/* Does a file hold that text and nothing else? */
+static bool holds(int dir, const char *name, const char *text)
+{
+    char have[sizeof(tag_text) + 1];
+    int fd = rafsi_disk_file(dir, name, O_RDONLY);
+    ssize_t got = fd < 0 ? -1 : pread(fd, have, sizeof(have), 0);
+
+    if (fd >= 0)
+        close(fd);
+    return got == (ssize_t)strlen(text) && memcmp(have, text, strlen(text)) == 0;
+}
+
+static bool version_fits(int dir)
+{
+    return holds(dir, "version", version_text);
+}
+
+/* Many things have a file of that name; ours may be spoiled, but it lies beside our tag,
+ * unless a power cut left it empty. */
+static bool version_foreign(int dir)
+{
+    struct stat st;
+
+    return fstatat(dir, "version", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0 &&
+           !holds(dir, "CACHEDIR.TAG", tag_text);
+}
+
 /* Whoever names his home directory by mistake shall not lose a file. */
 static int check_names(int dir, const char *path, rafs_error *err)
 {
     DIR *names = rafsi_disk_list(dir);
+    bool foreign = version_foreign(dir);
     struct dirent *entry;
-    bool foreign = false;
 
     if (!names)
         return rafsi_disk_fail(err, errno, path, "cannot be listed");
@@ -145,18 +192,6 @@ static int check_names(int dir, const char *path, rafs_error *err)
     return foreign ? rafsi_disk_fail(err, ENOTEMPTY, path,
                                      "holds other things and no cache of librafs")
                    : RAFS_OK;
-}
-
-static bool version_fits(int dir)
-{
-    char text[sizeof(version_text)];
-    int fd = rafsi_disk_file(dir, "version", O_RDONLY);
-    ssize_t got = fd < 0 ? -1 : pread(fd, text, sizeof(text), 0);
-
-    if (fd >= 0)
-        close(fd);
-    return got == (ssize_t)strlen(version_text) &&
-           memcmp(text, version_text, strlen(version_text)) == 0;
 }
 
 static void remove_all(int dir)

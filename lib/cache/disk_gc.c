@@ -110,8 +110,8 @@ static void sweep_temporary(rafs_cache *cache, const char *name)
 {
     struct stat st;
 
-    if (strncmp(name, "tmp-", 4) == 0 && strspn(name + 4, "0123456789abcdef") == 16 &&
-        name[20] == '\0' && fstatat(cache->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+    if (rafsi_disk_is_temporary(name) &&
+        fstatat(cache->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
         st.st_mtime < time(NULL) - LEFTOVER_SEC)
         unlinkat(cache->dir, name, 0);
 }

@@ -102,6 +102,8 @@ int rafsi_disk_file(int dir, const char *name, int flags);
 /* Its names, to be closed with closedir(); NULL with errno. */
 DIR *rafsi_disk_list(int dir);
 bool rafsi_disk_ends(const char *name, const char *suffix);
+bool rafsi_disk_is_document(const char *name); /* by its name; NULL: no */
+bool rafsi_disk_is_temporary(const char *name);
 int rafsi_disk_fail(rafs_error *err, int os_errno, const char *object, const char *what);
 
 /* disk.c: when writing fails. */

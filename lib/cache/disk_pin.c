@@ -11,23 +11,13 @@
 #include "cache/disk_impl.h"
 #include "cache/own.h"
 
-/* A document is longer than any blob id, so its name cannot be taken for one. */
-static bool is_document(const char *name)
-{
-    static const char small[] = "abcdefghijklmnopqrstuvwxyz", hex[] = "0123456789abcdef";
-    size_t kind = name ? strspn(name, small) : 0;
-
-    return kind > 0 && kind <= 16 && name[kind] == '-' &&
-           strspn(name + kind + 1, hex) == 64 &&
-           strcmp(name + kind + 1 + 64, ".doc") == 0;
-}
-
 static int pin_name(const char *name, char out[DISK_NAME_BYTES], rafs_error *err)
 {
     char stem[DISK_STEM_BYTES] = "";
     int rc;
 
-    if (is_document(name)) {
+    /* A document's is longer than any blob id, so it cannot be taken for one. */
+    if (rafsi_disk_is_document(name)) {
         snprintf(out, DISK_NAME_BYTES, "%s.pin", name);
         return RAFS_OK;
     }
@@ -54,7 +44,7 @@ int rafs_cache_pin(rafs_cache *cache, const char *name, rafs_error *err)
     close(fd);
     if (fsync(cache->dir) != 0)
         return rafsi_disk_fail(err, errno, name, "the pin may not last");
-    if (is_document(name))
+    if (rafsi_disk_is_document(name))
         return RAFS_OK;
     /* Whoever is evicting it at this moment has not seen the pin; he has the lease. */
     rafsi_disk_stem(name, stem);

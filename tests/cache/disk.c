@@ -426,6 +426,24 @@ START_TEST(directories_that_others_had_a_hand_in_are_refused)
 }
 END_TEST
 
+/* Whoever names a folder of his own must not lose what lies in it. */
+START_TEST(a_folder_with_names_that_look_like_ours_is_left_alone)
+{
+    static const char *const names[] = {"x/letter.doc", "x/tmp-holiday", "x/a-b.doc",
+                                        "x/version"};
+
+    NEED(mkdir(in_dir("x"), 0700) == 0);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        int fd = open(in_dir(names[i]), O_WRONLY | O_CREAT, 0600);
+
+        NEED(fd >= 0 && write(fd, "1.2\n", 4) == 4 && close(fd) == 0);
+        refused(RAFS_E_BADARG, ENOTEMPTY);
+        ck_assert_int_eq(access(in_dir(names[i]), F_OK), 0);
+        NEED(unlink(in_dir(names[i])) == 0);
+    }
+}
+END_TEST
+
 START_TEST(files_that_are_links_or_foreign_are_not_used)
 {
     struct rafsi_disk_blob *made = NULL;
@@ -1118,6 +1136,7 @@ int main(void)
     tcase_add_loop_test(tcase, blob_ids_are_names_that_stay_in_the_directory, 0,
                         sizeof(ids) / sizeof(ids[0]));
     tcase_add_test(tcase, directories_that_others_had_a_hand_in_are_refused);
+    tcase_add_test(tcase, a_folder_with_names_that_look_like_ours_is_left_alone);
     tcase_add_test(tcase, files_that_are_links_or_foreign_are_not_used);
     tcase_add_loop_test(tcase, a_chunk_of_any_blob_is_found_by_its_digest_and_not_trusted,
                         0, 2);
