@@ -402,7 +402,8 @@ static void read_piece(struct rafsi_disk_blob *blob, bool *more)
     pthread_mutex_lock(&cache->lock);
     from = blob->read_to;
     pthread_mutex_unlock(&cache->lock);
-    if (fstat(blob->journal, &st) != 0 || (uint64_t)st.st_size < from + DISK_RECORD_BYTES)
+    if (fstat(blob->journal, &st) != 0 ||
+        (uint64_t)st.st_size < from + DISK_RECORD_BYTES || from >= DISK_JOURNAL_MAX)
         return;
     batch = rafsi_alloc(&cache->env, sizeof(*batch));
     if (!batch)

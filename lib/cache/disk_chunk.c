@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cache/disk_known.h"
@@ -193,6 +194,15 @@ static void give_back(struct rafsi_disk_blob *blob, const struct rafsi_disk_chun
 #endif
 }
 
+/* Is there no room for a record that somebody will read? */
+static bool journal_full(const struct rafsi_disk_blob *blob)
+{
+    struct stat st;
+
+    return fstat(blob->journal, &st) != 0 ||
+           (uint64_t)st.st_size + DISK_RECORD_BYTES > DISK_JOURNAL_MAX;
+}
+
 static bool write_chunk(struct rafsi_disk_blob *blob,
                         const struct rafsi_disk_chunk *chunk, const struct verified *good)
 {
@@ -201,6 +211,8 @@ static bool write_chunk(struct rafsi_disk_blob *blob,
     uint32_t shared;
     uint64_t at;
 
+    if (journal_full(blob))
+        return false;
     if (!settle(blob)) {
         rafsi_disk_trouble(cache, errno, "making a record durable");
         return false;

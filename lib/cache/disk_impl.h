@@ -38,6 +38,9 @@ enum { DISK_STEM_BYTES = 68, DISK_NAME_BYTES = 96, DISK_SOURCES = 4 };
 /* No chunk ends behind this, so that flights stay below the lease. */
 #define DISK_OFFSET_MAX ((uint64_t)1 << 60)
 #define DISK_CHUNK_MAX ((uint32_t)1 << 30)
+/* No more of a journal is read, and nothing is put into its blob any more: it would cost
+ * too much memory and time. Room for 1.6 million chunks. */
+#define DISK_JOURNAL_MAX ((uint64_t)1 << 27)
 
 struct rafsi_disk_flight {
     struct rafsi_disk_blob *blob;

@@ -3,6 +3,10 @@
 
 #include "cache/disk_impl.h"
 
+/* Records that make us look at every chunk are rare; a journal that is full of them would
+ * keep us busy for days. */
+enum { WALKS_MAX = 64 };
+
 static uint64_t end_of(const struct disk_node *node)
 {
     return node->offset + node->size;
@@ -58,20 +62,34 @@ static void count_ready(struct disk_index *index, const struct disk_node *node, 
     index->bytes += (uint64_t)sign * node->size;
 }
 
+static struct disk_boot *boot_of(struct disk_index *index, uint64_t boot)
+{
+    for (size_t i = 0; i < DISK_BOOTS; i++)
+        if (index->boots[i].oldest && index->boots[i].boot == boot)
+            return &index->boots[i];
+    return NULL;
+}
+
 static void pend(struct disk_index *index, struct disk_node *node)
 {
-    node->before = NULL;
-    node->after = index->pending;
-    if (node->after)
-        node->after->before = node;
-    index->pending = node;
+    struct disk_boot *of = boot_of(index, node->since);
+
+    for (size_t i = 0; i < DISK_BOOTS && !of; i++)
+        if (!index->boots[i].oldest)
+            of = &index->boots[i];
+    of->boot = node->since;
+    node->before = of->newest;
+    node->after = NULL;
+    *(node->before ? &node->before->after : &of->oldest) = node;
+    of->newest = node;
 }
 
 static void unpend(struct disk_index *index, struct disk_node *node)
 {
-    *(node->before ? &node->before->after : &index->pending) = node->after;
-    if (node->after)
-        node->after->before = node->before;
+    struct disk_boot *of = boot_of(index, node->since);
+
+    *(node->before ? &node->before->after : &of->oldest) = node->after;
+    *(node->after ? &node->after->before : &of->newest) = node->before;
     node->before = node->after = NULL;
 }
 
@@ -152,6 +170,20 @@ static bool make_way(struct disk_index *index, const struct disk_record *record,
     return true;
 }
 
+/* Of more boots than there can be, those whose last chunk is oldest are forgotten. */
+static void boot_way(struct disk_index *index, uint64_t boot, struct disk_node **spare)
+{
+    struct disk_boot *stale = &index->boots[0];
+
+    if (boot_of(index, boot))
+        return;
+    for (size_t i = 0; i < DISK_BOOTS && stale->oldest; i++)
+        if (!index->boots[i].oldest || index->boots[i].newest->at < stale->newest->at)
+            stale = &index->boots[i];
+    while (stale->oldest)
+        take_out(index, stale->oldest, spare);
+}
+
 static uint64_t short_boot(const uint8_t boot[DISK_BOOT_BYTES])
 {
     struct cursor c = cursor_of((struct span){boot, DISK_BOOT_BYTES, 0});
@@ -169,6 +201,7 @@ static void apply_ready(struct disk_index *index, const struct disk_record *reco
         record->offset > DISK_OFFSET_MAX || record->algorithm > RAFSI_SHA256 ||
         !make_way(index, record, spare))
         return;
+    boot_way(index, short_boot(record->boot), spare);
     node = *spare;
     if (!node)
         return;
@@ -186,13 +219,11 @@ static void apply_ready(struct disk_index *index, const struct disk_record *reco
 static void apply_sync(struct disk_index *index, const struct disk_record *record,
                        uint64_t at)
 {
-    uint64_t boot = short_boot(record->boot);
-    struct disk_node *after;
+    struct disk_boot *of = boot_of(index, short_boot(record->boot));
 
-    for (struct disk_node *node = index->pending; node; node = after) {
-        after = node->after;
-        if (node->since != boot || node->at >= record->offset)
-            continue;
+    while (of && of->oldest && of->oldest->at < record->offset) {
+        struct disk_node *node = of->oldest;
+
         unpend(index, node);
         count_ready(index, node, -1);
         node->durable = node->ready = true;
@@ -220,10 +251,13 @@ static void apply_reset(struct disk_index *index, const struct disk_record *reco
     bool pending = record->flags & DISK_RESET_PENDING;
     struct disk_node *node, *after;
 
-    for (node = index->pending; node; node = after) {
-        after = node->after;
-        if (node->at < record->offset)
-            take_out(index, node, spare);
+    for (size_t i = 0; i < DISK_BOOTS; i++)
+        while (index->boots[i].oldest && index->boots[i].oldest->at < record->offset)
+            take_out(index, index->boots[i].oldest, spare);
+    if (++index->walks > WALKS_MAX) { /* to forget more is always right */
+        while (index->root)
+            take_out(index, index->root, spare);
+        return;
     }
     for (node = rafsi_disk_index_from(index, 0); node; node = after) {
         after = rafsi_disk_index_from(index, end_of(node));
@@ -274,7 +308,8 @@ struct disk_node *rafsi_disk_index_clear(struct disk_index *index)
         }
         node = next;
     }
-    index->root = index->pending = NULL;
+    index->root = NULL;
+    memset(index->boots, 0, sizeof(index->boots));
     index->count = index->bytes = 0;
     return all;
 }

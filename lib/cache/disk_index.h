@@ -21,13 +21,23 @@ struct disk_node {
     bool durable; /* will be after a power cut */
     uint8_t digest[RAFSI_DIGEST_BYTES];
     struct disk_node *left, *right;
-    struct disk_node *before, *after; /* among those that are not durable */
+    struct disk_node *before, *after; /* in its boot's list, if it is not durable */
+};
+
+/* Chunks of one boot that are not durable, in the order of their records. Machines that
+ * share a directory have boots of their own at the same time, but not many. */
+enum { DISK_BOOTS = 8 };
+
+struct disk_boot {
+    uint64_t boot;
+    struct disk_node *oldest, *newest;
 };
 
 struct disk_index {
     struct disk_node *root;
-    struct disk_node *pending; /* not durable, in no order */
-    uint64_t revoked;          /* end of the last record that took something back */
+    struct disk_boot boots[DISK_BOOTS];
+    uint64_t revoked; /* end of the last record that took something back */
+    unsigned walks;   /* through all nodes, that records asked for */
     uint64_t random;
     uint64_t count, bytes; /* that are ready */
 };

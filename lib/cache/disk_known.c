@@ -11,7 +11,14 @@
  * that the record itself and the blob's own index confirm.
  */
 
-enum { SLOTS_MIN = 1024, SLOTS_MAX = 1 << 21 };
+enum {
+    SLOTS_MIN = 1024,
+    SLOTS_MAX = 1 << 21,
+    JOURNALS_MAX = 1 << 13 /* they are looked for in a list; others share nothing */
+};
+
+/* What one scan reads at most, for somebody may be waiting; the next one goes on. */
+#define SCAN_BYTES ((uint64_t)1 << 28)
 
 /* How often the directory is looked through for what other processes added. */
 #define RESCAN_NS ((uint64_t)2 * 1000000000)
@@ -110,6 +117,8 @@ static bool grow_journals(rafs_cache *cache)
     had = known->journal_room;
     pthread_mutex_unlock(&cache->lock);
     room = had ? had * 2 : 32;
+    if (room > JOURNALS_MAX)
+        return false;
     fresh = rafsi_alloc(&cache->env, room * sizeof(*fresh));
     if (!fresh)
         return false;
@@ -127,7 +136,7 @@ static bool grow_journals(rafs_cache *cache)
     return true;
 }
 
-/* The number of a stem, which it gets if it has none; false: no memory. */
+/* The number of a stem, which it gets if it has none; false: no room. */
 static bool number_of(rafs_cache *cache, const char *stem, uint32_t *number)
 {
     struct disk_known *known = cache->known;
@@ -205,18 +214,21 @@ static uint64_t unread(rafs_cache *cache, int fd, uint32_t number)
     cache->known->journals[number].file = (uint64_t)st.st_ino;
     from = cache->known->journals[number].read_to;
     pthread_mutex_unlock(&cache->lock);
-    return from + DISK_RECORD_BYTES <= (uint64_t)st.st_size ? from : UINT64_MAX;
+    return from + DISK_RECORD_BYTES <= (uint64_t)st.st_size && from < DISK_JOURNAL_MAX
+               ? from
+               : UINT64_MAX;
 }
 
-/* The part of a journal that was not read yet. */
-static void read_journal(rafs_cache *cache, const char *name, uint32_t number,
-                         uint8_t *bytes, size_t room)
+/* The part of a journal that was not read yet. Returns how long it was. */
+static uint64_t read_journal(rafs_cache *cache, const char *name, uint32_t number,
+                             uint8_t *bytes, size_t room)
 {
     int fd = rafsi_disk_file(cache->dir, name, O_RDONLY);
     uint64_t from = fd < 0 ? UINT64_MAX : unread(cache, fd, number);
+    uint64_t began = from;
     size_t got = from == UINT64_MAX ? 0 : room;
 
-    while (got == room) {
+    while (got == room && from < DISK_JOURNAL_MAX) {
         struct disk_record record;
         size_t pos = 0, at;
 
@@ -232,6 +244,7 @@ static void read_journal(rafs_cache *cache, const char *name, uint32_t number,
     }
     if (fd >= 0)
         close(fd);
+    return from - began;
 }
 
 static void scan(rafs_cache *cache)
@@ -241,8 +254,9 @@ static void scan(rafs_cache *cache)
     uint8_t *bytes = rafsi_alloc(&cache->env, ROOM);
     DIR *names = bytes ? rafsi_disk_list(cache->dir) : NULL;
     struct dirent *entry;
+    uint64_t done = 0;
 
-    while (names && (entry = readdir(names))) {
+    while (names && done < SCAN_BYTES && (entry = readdir(names))) {
         size_t len = strlen(entry->d_name);
         char stem[DISK_STEM_BYTES];
         uint32_t number;
@@ -254,7 +268,7 @@ static void scan(rafs_cache *cache)
         memcpy(stem, entry->d_name, len);
         stem[len] = '\0';
         if (number_of(cache, stem, &number))
-            read_journal(cache, entry->d_name, number, bytes, ROOM);
+            done += read_journal(cache, entry->d_name, number, bytes, ROOM);
     }
     if (names)
         closedir(names);
