@@ -68,9 +68,13 @@ static int open_journal(struct rafsi_disk_blob *blob)
     enum { TRIES = 40, PAUSE_MS = 5 };
     char name[DISK_NAME_BYTES];
     int flags = O_RDWR | O_APPEND | (blob->existing ? 0 : O_CREAT);
+    int tries;
 
+    pthread_mutex_lock(&blob->cache->lock);
+    tries = blob->hasty ? 1 : TRIES;
+    pthread_mutex_unlock(&blob->cache->lock);
     name_of(name, blob->stem, ".ready");
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < tries; i++) {
         struct stat st;
         int os_errno, fd = rafsi_disk_file(blob->cache->dir, name, flags);
 
@@ -87,7 +91,8 @@ static int open_journal(struct rafsi_disk_blob *blob)
         errno = os_errno;
         if (os_errno != EAGAIN && os_errno != EACCES && os_errno != EINTR)
             return -1;
-        (void)poll(NULL, 0, PAUSE_MS);
+        if (i + 1 < tries)
+            (void)poll(NULL, 0, PAUSE_MS);
     }
     errno = EAGAIN;
     return -1;
@@ -169,6 +174,15 @@ static bool open_files(struct rafsi_disk_blob *blob, int *data, int *journal)
     return false;
 }
 
+/* Somebody evicts it, and takes his time: he may have been stopped. That is no trouble,
+ * but not every chunk is to wait for it. */
+static void note_busy(struct rafsi_disk_blob *blob)
+{
+    pthread_mutex_lock(&blob->cache->lock);
+    blob->hasty = true;
+    pthread_mutex_unlock(&blob->cache->lock);
+}
+
 bool rafsi_disk_ensure(struct rafsi_disk_blob *blob)
 {
     rafs_cache *cache = blob->cache;
@@ -181,8 +195,9 @@ bool rafsi_disk_ensure(struct rafsi_disk_blob *blob)
     if (open || rafsi_disk_paused(cache))
         return open;
     if (!open_files(blob, &data, &journal)) {
-        /* EAGAIN: somebody evicts it, and takes his time. That is no trouble. */
-        if (!blob->existing && errno != EAGAIN)
+        if (errno == EAGAIN)
+            note_busy(blob);
+        else if (!blob->existing)
             rafsi_disk_trouble(cache, errno, "opening a blob's files");
         return false;
     }
@@ -262,12 +277,14 @@ int rafsi_disk_open(rafs_cache *cache, const char *blob_id, struct rafsi_disk_bl
     return RAFS_OK;
 }
 
-struct rafsi_disk_blob *rafsi_disk_open_stem(rafs_cache *cache, const char *stem)
+struct rafsi_disk_blob *rafsi_disk_open_stem(rafs_cache *cache, const char *stem,
+                                             bool wait)
 {
     struct rafsi_disk_blob *blob = make_blob(cache, NULL, stem);
 
     if (!blob)
         return NULL;
+    blob->hasty = !wait;
     blob = enter(cache, blob);
     if (rafsi_disk_ensure(blob))
         return blob;

@@ -5,6 +5,11 @@
 
 #include "cache/disk_impl.h"
 
+/* How long a read waits for another process that fetches the same chunk, and how long
+ * after that one seemed to be stopped. */
+#define WAIT_NS ((uint64_t)30 * 1000000000)
+#define WAIT_AGAIN_NS ((uint64_t)1000000000)
+
 /*
  * One fetch of a chunk: its range in the blob is locked, between threads by a list and
  * between processes by a lock on the same range of the journal, DISK_FLIGHT_AT higher.
@@ -28,6 +33,7 @@ static bool enlist(struct rafsi_disk_blob *blob, struct rafsi_disk_flight *fresh
             break;
     if (!flight) {
         fresh->next = blob->flights;
+        fresh->listed = true;
         blob->flights = fresh;
     }
     pthread_mutex_unlock(&blob->cache->lock);
@@ -39,6 +45,9 @@ static void delist(struct rafsi_disk_flight *gone)
     struct rafsi_disk_blob *blob = gone->blob;
     struct rafsi_disk_flight **at;
 
+    if (!gone->listed)
+        return;
+    gone->listed = false;
     pthread_mutex_lock(&blob->cache->lock);
     for (at = &blob->flights; *at != gone; at = &(*at)->next)
         ;
@@ -128,6 +137,28 @@ static void wait_slice(const struct rafsi_env *env, const rafs_call *call, int s
     (void)poll(fds, count, (int)((left + 999999) / 1000000));
 }
 
+/* Whoever fetches it may have been stopped, and hold his lock for ever. Once somebody let
+ * us wait so long, others of the blob need not. */
+static bool is_too_long(struct rafsi_disk_blob *blob, uint64_t began)
+{
+    uint64_t took = rafsi_now_ns(&blob->cache->env) - began;
+    bool over;
+
+    pthread_mutex_lock(&blob->cache->lock);
+    over = took >= (blob->stopped ? WAIT_AGAIN_NS : WAIT_NS);
+    blob->stopped = blob->stopped || over;
+    pthread_mutex_unlock(&blob->cache->lock);
+    return over;
+}
+
+/* The wait ended as it should. */
+static void note_alive(struct rafsi_disk_blob *blob)
+{
+    pthread_mutex_lock(&blob->cache->lock);
+    blob->stopped = false;
+    pthread_mutex_unlock(&blob->cache->lock);
+}
+
 int rafsi_disk_begin(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
                      const rafs_call *call, struct rafsi_disk_flight **out,
                      rafs_error *err)
@@ -135,6 +166,7 @@ int rafsi_disk_begin(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk
     enum { SLICE_MAX_MS = 16 };
     const struct rafsi_env *env = &blob->cache->env;
     struct rafsi_disk_flight *flight = make(blob, chunk);
+    uint64_t began = rafsi_now_ns(env);
     enum outcome outcome = BUSY;
     int rc = RAFS_OK;
 
@@ -142,8 +174,16 @@ int rafsi_disk_begin(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk
         return rafsi_fail_nomem(err, sizeof(*flight));
     for (int slice = 1; rc == RAFS_OK; slice = slice < SLICE_MAX_MS ? 2 * slice : slice) {
         outcome = attempt(flight, chunk);
-        if (outcome != BUSY)
+        if (outcome != BUSY) {
+            if (slice > 1)
+                note_alive(blob);
             break;
+        }
+        /* Fetched without a lock, and so not kept. */
+        if (is_too_long(blob, began)) {
+            outcome = MINE;
+            break;
+        }
         rc = rafsi_call_check(env, call, RAFS_STAGE_FETCH, err);
         if (rc == RAFS_OK)
             wait_slice(env, call, slice);

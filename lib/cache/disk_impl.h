@@ -47,6 +47,7 @@ struct rafsi_disk_flight {
     struct rafsi_disk_flight *next;
     uint64_t offset;
     uint32_t size;
+    bool listed; /* our threads see it */
     bool locked; /* other processes see it */
 };
 
@@ -57,6 +58,8 @@ struct rafsi_disk_blob {
     char id[RAFSI_BLOB_ID_BYTES];
     char stem[DISK_STEM_BYTES]; /* of its files' names */
     bool existing;              /* do not create the files */
+    bool hasty;                 /* do not wait for whoever evicts it */
+    bool stopped;               /* somebody who fetches from it seems to be */
     /* -1 until the files could be opened; then fixed until the blob is closed. */
     int data, journal;
     uint64_t read_to; /* of the journal */
@@ -119,8 +122,10 @@ bool rafsi_disk_pread(int fd, void *room, size_t len, uint64_t offset);
 /* disk_blob.c */
 int rafsi_disk_check_id(const char *blob_id, rafs_error *err);
 void rafsi_disk_stem(const char *blob_id, char stem[DISK_STEM_BYTES]);
-/* A blob that is there, by the stem of its files; NULL if it is not. */
-struct rafsi_disk_blob *rafsi_disk_open_stem(rafs_cache *cache, const char *stem);
+/* A blob that is there, by the stem of its files; NULL if it is not. wait: a moment, for
+ * whoever evicts it. */
+struct rafsi_disk_blob *rafsi_disk_open_stem(rafs_cache *cache, const char *stem,
+                                             bool wait);
 bool rafsi_disk_ensure(struct rafsi_disk_blob *blob); /* the files are open */
 void rafsi_disk_refresh(struct rafsi_disk_blob *blob);
 bool rafsi_disk_append(struct rafsi_disk_blob *blob, const struct disk_record *record);

@@ -180,7 +180,7 @@ void rafsi_disk_item_entry(rafs_cache *cache, const struct disk_item *item,
 static void count_chunks(rafs_cache *cache, const struct disk_item *item,
                          rafs_cache_entry *entry)
 {
-    struct rafsi_disk_blob *blob = rafsi_disk_open_stem(cache, item->stem);
+    struct rafsi_disk_blob *blob = rafsi_disk_open_stem(cache, item->stem, true);
 
     if (!blob)
         return;

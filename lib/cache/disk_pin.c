@@ -48,7 +48,7 @@ int rafs_cache_pin(rafs_cache *cache, const char *name, rafs_error *err)
         return RAFS_OK;
     /* Whoever is evicting it at this moment has not seen the pin; he has the lease. */
     rafsi_disk_stem(name, stem);
-    rafsi_disk_close(rafsi_disk_open_stem(cache, stem));
+    rafsi_disk_close(rafsi_disk_open_stem(cache, stem, true));
     return RAFS_OK;
 }
 

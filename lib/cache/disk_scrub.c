@@ -106,7 +106,7 @@ static int pace(struct scrub *scrub, rafs_error *err)
 
 static int scrub_blob(struct scrub *scrub, const char *stem, rafs_error *err)
 {
-    struct rafsi_disk_blob *blob = rafsi_disk_open_stem(scrub->cache, stem);
+    struct rafsi_disk_blob *blob = rafsi_disk_open_stem(scrub->cache, stem, true);
     struct rafsi_disk_chunk chunk;
     uint64_t at = 0;
     int rc = RAFS_OK;

@@ -37,7 +37,7 @@ static struct rafsi_disk_blob *source_of(rafs_cache *cache, const char *stem)
     pthread_mutex_unlock(&cache->lock);
     if (source)
         return source;
-    source = rafsi_disk_open_stem(cache, stem);
+    source = rafsi_disk_open_stem(cache, stem, false);
     if (!source)
         return NULL;
     pthread_mutex_lock(&cache->lock);

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cache/disk_impl.h"
 #include "cache/disk_record.h"
 #include "golden.h"
 #include "rafs/digest.h"
@@ -585,6 +586,70 @@ START_TEST(one_process_fetches_and_its_death_passes_the_flight_on)
 }
 END_TEST
 
+/* A second for each look at it. */
+static uint64_t hasty_ns(void *user)
+{
+    (void)user;
+    return clock_ns += 1000000000;
+}
+
+static void open_hasty(void)
+{
+    static rafs_env own = RAFS_ENV_INIT;
+    rafs_cache_options options = RAFS_CACHE_OPTIONS_INIT;
+
+    close_cache();
+    own.now_ns = hasty_ns;
+    options.env = &own;
+    NEED(rafs_cache_open(dir, &options, &cache, NULL) == RAFS_OK);
+    NEED(rafsi_disk_open(cache, "blob", &blob, NULL) == RAFS_OK);
+}
+
+START_TEST(a_process_that_was_stopped_does_not_stop_the_others)
+{
+    struct rafsi_disk_chunk chunk = chunk_of(0);
+    struct rafsi_disk_flight *flight = NULL;
+    struct verified *good = good_of(0);
+    pid_t pid = child_in_flight();
+
+    NEED(kill(pid, SIGSTOP) == 0);
+    open_hasty();
+    ck_assert_int_eq(rafsi_disk_begin(blob, &chunk, NULL, &flight, NULL), RAFS_OK);
+    ck_assert_ptr_nonnull(flight); /* without any deadline */
+    rafsi_disk_put(blob, &chunk, flight, good);
+    ck_assert(!rafsi_disk_has(blob, &chunk)); /* he may still write there */
+    rafsi_disk_end(flight);
+    NEED(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+    ck_assert_int_eq(rafsi_disk_begin(blob, &chunk, NULL, &flight, NULL), RAFS_OK);
+    ck_assert_ptr_nonnull(flight);
+    rafsi_disk_put(blob, &chunk, flight, good);
+    rafsi_disk_end(flight);
+    rafsi_verified_drop(good);
+    ck_assert(kept(0));
+}
+END_TEST
+
+/* Whoever evicts a blob may be stopped as well, with the blob for himself. */
+START_TEST(a_blob_that_is_evicted_without_end_costs_one_wait)
+{
+    struct rafsi_disk_chunk chunk = chunk_of(1);
+    struct timespec began, ended;
+    int fd;
+
+    put(0);
+    close_cache();
+    fd = open(in_dir("blob.ready"), O_RDWR);
+    NEED(fd >= 0 && rafsi_disk_locked(fd, F_WRLCK, DISK_LEASE_AT, 1));
+    open_cache();
+    NEED(clock_gettime(CLOCK_MONOTONIC, &began) == 0);
+    for (int i = 0; i < 100; i++)
+        ck_assert(!rafsi_disk_has(blob, &chunk));
+    NEED(clock_gettime(CLOCK_MONOTONIC, &ended) == 0);
+    ck_assert_int_lt(ended.tv_sec - began.tv_sec, 10); /* 20 s, each for itself */
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_waiter_is_stopped_by_its_token)
 {
     struct rafsi_disk_chunk chunk = chunk_of(0);
@@ -1142,6 +1207,8 @@ int main(void)
                         0, 2);
     tcase_add_test(tcase, a_cache_of_another_version_is_emptied_unless_it_is_in_use);
     tcase_add_test(tcase, one_process_fetches_and_its_death_passes_the_flight_on);
+    tcase_add_test(tcase, a_process_that_was_stopped_does_not_stop_the_others);
+    tcase_add_test(tcase, a_blob_that_is_evicted_without_end_costs_one_wait);
     tcase_add_test(tcase, a_waiter_is_stopped_by_its_token);
     tcase_add_test(tcase, a_full_disk_costs_one_warning_and_is_tried_again_after_30_s);
     tcase_add_test(
