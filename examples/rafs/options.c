@@ -107,108 +107,136 @@ static void print_help(const struct command *c)
         stdout);
 }
 
+/* Where the argument of an option is kept as it is. */
+static const char **text_of(struct command *c, int opt)
+{
+    switch (opt) {
+    case OPT_S3_ENDPOINT:
+        return &c->s3_endpoint;
+    case OPT_S3_REGION:
+        return &c->s3_region;
+    case OPT_OSS_ENDPOINT:
+        return &c->oss_endpoint;
+    case OPT_CA_FILE:
+        return &c->ca_file;
+    case OPT_CLIENT_CERT:
+        return &c->client_cert;
+    case OPT_CLIENT_KEY:
+        return &c->client_key;
+    case OPT_PLATFORM:
+        return &c->platform;
+    case OPT_TRACE_RECORD:
+        return &c->trace_file;
+    case OPT_STATS_FILE:
+        return &c->stats_file;
+    case OPT_P2P_PROXY:
+        return &c->p2p_proxy;
+    case OPT_P2P_PING:
+        return &c->p2p_ping;
+    case OPT_HOSTS_DIR:
+        return &c->hosts_dir;
+    default:
+        return NULL;
+    }
+}
+
+static bool *switch_of(struct command *c, int opt)
+{
+    switch (opt) {
+    case OPT_PLAIN_HTTP:
+        return &c->plain_http;
+    case OPT_INSECURE:
+        return &c->insecure;
+    case OPT_REFERRERS:
+        return &c->referrers;
+    case OPT_LEARN:
+        return &c->learn;
+    default:
+        return NULL;
+    }
+}
+
+static bool add_text(struct command *c, const char *option, const char **texts,
+                     size_t *count, size_t most)
+{
+    if (*count == most) {
+        command_usage(c, "%s: at most %zu of them", option, most);
+        return false;
+    }
+    texts[(*count)++] = optarg;
+    return true;
+}
+
+static bool set_digest(struct command *c)
+{
+    if (is_digest(optarg)) {
+        c->expect_digest = optarg;
+        return true;
+    }
+    command_usage(c,
+                  "--expect-digest: '%s' is not sha256:, blake3: or blob-sha256: "
+                  "followed by 64 hex digits, not all 0",
+                  optarg);
+    return false;
+}
+
+static void set_cache(struct command *c, const char *directory)
+{
+    c->cache_dir = directory;
+    c->no_cache = !directory; /* the last of the two options is what is meant */
+}
+
+/* An option with an argument of its own kind. False: reported. */
+static bool other_option(struct command *c, int opt)
+{
+    switch (opt) {
+    case OPT_BLOB_DIR:
+        return add_text(c, "--blob-dir", c->blob_dirs, &c->blob_dir_count,
+                        RAFS_SOURCES_MAX);
+    case OPT_BLOB_SOURCE:
+        return add_text(c, "--blob-source", c->blob_sources, &c->blob_source_count,
+                        RAFS_SOURCES_MAX);
+    case OPT_MIRROR:
+        return add_text(c, "--mirror", c->mirror_urls, &c->mirror_count,
+                        RAFS_MIRRORS_MAX);
+    case OPT_EXPECT_DIGEST:
+        return set_digest(c);
+    case OPT_CACHE_QUOTA:
+        return set_size(c, "--cache-quota", &c->cache_quota);
+    case OPT_CACHE_KEEP_FREE:
+        c->cache_floor_given = true;
+        return set_size(c, "--cache-keep-free", &c->cache_floor);
+    case OPT_STATS:
+        return stats_form(c, optarg);
+    default:
+        if (set_timeout(c, optarg))
+            return true;
+        command_usage(c, "--timeout: '%s' is not a number of seconds", optarg);
+        return false;
+    }
+}
+
+/* 0: it was one of those that all commands share. */
 static int common_option(struct command *c, int opt)
 {
+    const char **text = text_of(c, opt);
+    bool *on = switch_of(c, opt);
+
+    if (text)
+        *text = optarg;
+    if (on)
+        *on = true;
+    if (text || on)
+        return 0;
     switch (opt) {
     case OPT_HELP:
         print_help(c);
         return OPT_STOP;
-    case OPT_BLOB_DIR:
-        if (c->blob_dir_count == RAFS_SOURCES_MAX) {
-            command_usage(c, "--blob-dir: at most %d folders", RAFS_SOURCES_MAX);
-            return OPT_STOP;
-        }
-        c->blob_dirs[c->blob_dir_count++] = optarg;
-        return 0;
-    case OPT_BLOB_SOURCE:
-        if (c->blob_source_count == RAFS_SOURCES_MAX) {
-            command_usage(c, "--blob-source: at most %d sources", RAFS_SOURCES_MAX);
-            return OPT_STOP;
-        }
-        c->blob_sources[c->blob_source_count++] = optarg;
-        return 0;
-    case OPT_S3_ENDPOINT:
-        c->s3_endpoint = optarg;
-        return 0;
-    case OPT_S3_REGION:
-        c->s3_region = optarg;
-        return 0;
     case OPT_S3_PATH_STYLE:
         c->s3_flags = RAFS_BUCKET_PATH_STYLE;
         return 0;
     case OPT_S3_VIRTUAL_HOST:
         c->s3_flags = RAFS_BUCKET_VIRTUAL_HOST;
-        return 0;
-    case OPT_OSS_ENDPOINT:
-        c->oss_endpoint = optarg;
-        return 0;
-    case OPT_EXPECT_DIGEST:
-        if (!is_digest(optarg)) {
-            command_usage(c,
-                          "--expect-digest: '%s' is not sha256:, blake3: or blob-sha256: "
-                          "followed by 64 hex digits, not all 0",
-                          optarg);
-            return OPT_STOP;
-        }
-        c->expect_digest = optarg;
-        return 0;
-    case OPT_CACHE_DIR: /* the last of the two is what is meant */
-        c->cache_dir = optarg;
-        c->no_cache = false;
-        return 0;
-    case OPT_NO_CACHE:
-        c->cache_dir = NULL;
-        c->no_cache = true;
-        return 0;
-    case OPT_CACHE_QUOTA:
-        return set_size(c, "--cache-quota", &c->cache_quota) ? 0 : OPT_STOP;
-    case OPT_CACHE_KEEP_FREE:
-        c->cache_floor_given = true;
-        return set_size(c, "--cache-keep-free", &c->cache_floor) ? 0 : OPT_STOP;
-    case OPT_PLAIN_HTTP:
-        c->plain_http = true;
-        return 0;
-    case OPT_INSECURE:
-        c->insecure = true;
-        return 0;
-    case OPT_CA_FILE:
-        c->ca_file = optarg;
-        return 0;
-    case OPT_CLIENT_CERT:
-        c->client_cert = optarg;
-        return 0;
-    case OPT_CLIENT_KEY:
-        c->client_key = optarg;
-        return 0;
-    case OPT_PLATFORM:
-        c->platform = optarg;
-        return 0;
-    case OPT_REFERRERS:
-        c->referrers = true;
-        return 0;
-    case OPT_TRACE_RECORD:
-        c->trace_file = optarg;
-        return 0;
-    case OPT_LEARN:
-        c->learn = true;
-        return 0;
-    case OPT_STATS:
-        return stats_form(c, optarg) ? 0 : OPT_STOP;
-    case OPT_STATS_FILE:
-        c->stats_file = optarg;
-        return 0;
-    case OPT_MIRROR:
-        if (c->mirror_count == RAFS_MIRRORS_MAX) {
-            command_usage(c, "--mirror: at most %d mirrors", RAFS_MIRRORS_MAX);
-            return OPT_STOP;
-        }
-        c->mirror_urls[c->mirror_count++] = optarg;
-        return 0;
-    case OPT_P2P_PROXY:
-        c->p2p_proxy = optarg;
-        return 0;
-    case OPT_P2P_PING:
-        c->p2p_ping = optarg;
         return 0;
     case OPT_P2P_STRICT:
         c->p2p_flags |= RAFS_P2P_STRICT;
@@ -216,15 +244,21 @@ static int common_option(struct command *c, int opt)
     case OPT_P2P_HTTP:
         c->p2p_flags |= RAFS_P2P_USE_HTTP;
         return 0;
-    case OPT_HOSTS_DIR:
-        c->hosts_dir = optarg;
+    case OPT_CACHE_DIR:
+        set_cache(c, optarg);
         return 0;
+    case OPT_NO_CACHE:
+        set_cache(c, NULL);
+        return 0;
+    case OPT_BLOB_DIR:
+    case OPT_BLOB_SOURCE:
+    case OPT_MIRROR:
+    case OPT_EXPECT_DIGEST:
+    case OPT_CACHE_QUOTA:
+    case OPT_CACHE_KEEP_FREE:
+    case OPT_STATS:
     case OPT_TIMEOUT:
-        if (!set_timeout(c, optarg)) {
-            command_usage(c, "--timeout: '%s' is not a number of seconds", optarg);
-            return OPT_STOP;
-        }
-        return 0;
+        return other_option(c, opt) ? 0 : OPT_STOP;
     default:
         return opt;
     }
