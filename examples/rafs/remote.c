@@ -4,6 +4,7 @@
 #include "bucket.h"
 #include "mirrors.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,6 +20,24 @@ static const char *setting(const char *small, const char *large)
     return value && *value ? value : NULL;
 }
 
+/* Why nothing happens for a while: people take silence for a hang. Said once, to a
+ * terminal. From any thread of the library, so that it is one write. */
+static void on_retry(void *user, uint32_t level, const char *text)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    char line[512];
+
+    (void)user;
+    if (level != RAFS_LOG_INFO || strncmp(text, "trying again", 12) != 0 ||
+        atomic_flag_test_and_set(&told))
+        return;
+    snprintf(line, sizeof line, "\r\033[Krafs: %.400s; until --timeout", text);
+    for (char *at = line + 4; *at; at++) /* behind what wipes the line */
+        if ((unsigned char)*at < ' ' || *at == 127)
+            *at = '?';
+    fprintf(stderr, "%s\n", line);
+}
+
 void remote_http_options(const struct command *c, rafs_http_options *options,
                          rafs_env *env, rafs_p2p_options *p2p)
 {
@@ -26,6 +45,10 @@ void remote_http_options(const struct command *c, rafs_http_options *options,
     const char *ca = setting("SSL_CERT_FILE", "CURL_CA_BUNDLE");
 
     command_env(env);
+    if (isatty(STDERR_FILENO)) {
+        env->log = on_retry;
+        env->log_level = RAFS_LOG_INFO;
+    }
     options->env = env;
     options->flags = c->insecure ? RAFS_HTTP_INSECURE : 0;
     options->http_proxy = setting("http_proxy", "HTTP_PROXY");
