@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/fail.h"
 
@@ -41,9 +42,38 @@ int rafsi_pool_new(const struct rafsi_env *env, size_t spares, struct rafsi_pool
     return RAFS_OK;
 }
 
+/*
+ * Large ones come from the kernel and go back to it. malloc would keep them once it has
+ * seen some freed (its threshold grows), in an arena for each thread of the crew.
+ */
+enum { MAPPED_MIN = 128 << 10 };
+
+static bool is_mapped(const struct rafsi_env *env, size_t capacity)
+{
+#ifdef __SANITIZE_ADDRESS__
+    (void)env, (void)capacity;
+    return false; /* the checker sees the ends of what malloc gave */
+#else
+    return capacity >= MAPPED_MIN && rafsi_env_plain_memory(env);
+#endif
+}
+
+static uint8_t *obtain(const struct rafsi_env *env, size_t len)
+{
+    void *at;
+
+    if (!is_mapped(env, len))
+        return rafsi_alloc(env, len);
+    at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
 static void release(const struct rafsi_env *env, struct rafsi_buffer *buffer)
 {
-    rafsi_free(env, buffer->at);
+    if (is_mapped(env, buffer->capacity))
+        munmap(buffer->at, buffer->capacity);
+    else
+        rafsi_free(env, buffer->at);
     rafsi_free(env, buffer);
 }
 
@@ -93,7 +123,7 @@ int rafsi_pool_take(struct rafsi_pool *pool, size_t len, struct rafsi_buffer **o
         buffer = rafsi_alloc(&pool->env, sizeof(*buffer));
         if (!buffer)
             return rafsi_fail_nomem(err, sizeof(*buffer));
-        buffer->at = rafsi_alloc(&pool->env, len);
+        buffer->at = obtain(&pool->env, len);
         if (!buffer->at) {
             rafsi_free(&pool->env, buffer);
             return rafsi_fail_nomem(err, len);

@@ -59,6 +59,11 @@ static void default_free(void *user, void *ptr)
     free(ptr);
 }
 
+bool rafsi_env_plain_memory(const struct rafsi_env *env)
+{
+    return env->set.alloc == default_alloc;
+}
+
 uint64_t rafsi_monotonic_ns(void)
 {
     struct timespec now;

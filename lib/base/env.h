@@ -2,6 +2,7 @@
 #ifndef RAFSI_ENV_H
 #define RAFSI_ENV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +24,9 @@ int rafsi_give_struct(const void *from, size_t from_size, void *out, const char 
 
 int rafsi_env_take(const rafs_env *in, struct rafsi_env *out, rafs_error *err);
 
-void *rafsi_alloc(const struct rafsi_env *env, size_t size);      /* not cleared */
+void *rafsi_alloc(const struct rafsi_env *env, size_t size); /* not cleared */
+/* The caller brought no allocator. */
+bool rafsi_env_plain_memory(const struct rafsi_env *env);
 void *rafsi_alloc_zero(const struct rafsi_env *env, size_t size); /* cleared */
 void rafsi_free(const struct rafsi_env *env, void *ptr);          /* NULL is fine */
 char *rafsi_strdup(const struct rafsi_env *env, const char *text);
