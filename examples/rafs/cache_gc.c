@@ -26,7 +26,7 @@ static const char scrub_help[] =
     "Compare every chunk and document in the cache with its digest. A wrong one is\n"
     "forgotten: it is fetched anew when it is wanted. Exit status 1 if there was one.\n"
     "\n"
-    "  --rate SIZE          read at most so many bytes a second\n"
+    "  --bandwidth SIZE     read at most so many bytes a second\n"
     "  --json               one JSON object for each wrong chunk and for the summary;\n"
     "                       progress as JSON lines on standard error\n";
 
@@ -276,11 +276,12 @@ static void scrub(struct keeper *k, uint64_t rate)
 
 int cache_cmd_scrub(int argc, char **argv)
 {
-    enum { OPT_JSON = OPT_OWN, OPT_RATE };
-    static const struct option longs[] = {COMMON_OPTIONS,
-                                          {"json", no_argument, NULL, OPT_JSON},
-                                          {"rate", required_argument, NULL, OPT_RATE},
-                                          {NULL, 0, NULL, 0}};
+    enum { OPT_JSON = OPT_OWN, OPT_BANDWIDTH };
+    static const struct option longs[] = {
+        COMMON_OPTIONS,
+        {"json", no_argument, NULL, OPT_JSON},
+        {"bandwidth", required_argument, NULL, OPT_BANDWIDTH},
+        {NULL, 0, NULL, 0}};
     struct command c = COMMAND_INIT("cache scrub", scrub_help);
     struct keeper k = {.c = &c};
     enum cache_found found;
@@ -291,8 +292,8 @@ int cache_cmd_scrub(int argc, char **argv)
     while ((opt = command_getopt(&c, argc, argv, "", longs)) != -1) {
         if (opt == OPT_STOP)
             return command_end(&c);
-        if (opt == OPT_RATE && !parse_bytes(optarg, true, &rate)) {
-            command_usage(&c, "--rate: '%s' is not a size such as 50M", optarg);
+        if (opt == OPT_BANDWIDTH && !parse_bytes(optarg, true, &rate)) {
+            command_usage(&c, "--bandwidth: '%s' is not a size such as 50M", optarg);
             return command_end(&c);
         }
         k.json = k.json || opt == OPT_JSON;

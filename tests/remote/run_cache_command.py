@@ -260,7 +260,7 @@ def usage():
     check("cache with an option first", rafs("cache", "--json", "ls"), 2)
     for args in (["ls", "x"], ["du", "x"], ["gc", "x"], ["scrub", "x"], ["pin"], ["unpin"],
                  ["path", "a", "b"], ["gc", "--quota", "12x"], ["gc", "--keep-free", "-1"],
-                 ["scrub", "--rate", "fast"], ["ls", "--cache-quota", "x"],
+                 ["scrub", "--bandwidth", "fast"], ["ls", "--cache-quota", "x"],
                  ["ls", "--cache-keep-free", ""]):
         check(f"cache {' '.join(args)}", rafs("cache", *args), 2)
     for sub in SUBCOMMANDS:
@@ -380,7 +380,7 @@ def scrubs(folder, registry):
         f.write(b"x")
     check("a wrong document too", rafs("cache", "scrub", env=env), 1, out=f"corrupt: {boot}: ")
     report.check("is deleted", boot not in os.listdir(cache), boot)
-    check("a deadline is 3", rafs("cache", "scrub", "--rate", "1", "--timeout", "0.1",
+    check("a deadline is 3", rafs("cache", "scrub", "--bandwidth", "1", "--timeout", "0.1",
                                   env=env), 3, err="--timeout 0.1")
     interrupted(env)
 
@@ -388,7 +388,7 @@ def scrubs(folder, registry):
 def interrupted(env):
     """Ctrl-C at a terminal, once the bar is there."""
     master, slave = pty.openpty()
-    child = subprocess.Popen([RAFS, "cache", "scrub", "--rate", "1"],
+    child = subprocess.Popen([RAFS, "cache", "scrub", "--bandwidth", "1"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=slave, env=dict(ENV, **env))
     os.close(slave)

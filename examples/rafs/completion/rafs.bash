@@ -40,7 +40,7 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
         return
         ;;
-    --mirror | --p2p-proxy | --p2p-ping | --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --rate | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
+    --mirror | --p2p-proxy | --p2p-ping | --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --bandwidth | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
         return
         ;;
     esac
@@ -54,7 +54,7 @@ _rafs()
             mapfile -t COMPREPLY < <(compgen -W 'ls du gc pin unpin scrub path' -- "$cur")
             return
         fi
-        options='--json --quota --keep-free --dry-run --rate --blob'
+        options='--json --quota --keep-free --dry-run --bandwidth --blob'
         ;;
     cat) options='--offset --length' ;;
     check) options='--json --metadata-only' ;;
