@@ -10,7 +10,11 @@
 
 #include "oci/tar.h"
 
-enum { ENTRIES_MAX = 65536 };
+enum {
+    ENTRIES_MAX = 65536,
+    BEFORE_MAX = 256 << 20, /* bytes before the bootstrap; gzip makes 1000 of one */
+    STEP = 1 << 20          /* bytes between looks at the deadline */
+};
 
 /* Bytes of the tar, in order. */
 struct tar_stream {
@@ -19,6 +23,8 @@ struct tar_stream {
     z_stream z;
     const uint8_t *at; /* of a plain one */
     size_t left;
+    const struct rafsi_env *env;
+    const rafs_call *call;
 };
 
 static int corrupt(rafs_error *err, const char *what)
@@ -47,9 +53,11 @@ static int take(struct tar_stream *tar, uint8_t *to, uint64_t len, rafs_error *e
         return len > SIZE_MAX ? corrupt(err, "the tar ends too early")
                               : take_plain(tar, to, (size_t)len, err);
     while (len > 0) {
-        uint64_t step = rafsi_min(len, to ? UINT_MAX : sizeof(waste));
-        int code;
+        uint64_t step = rafsi_min(len, to ? STEP : sizeof(waste));
+        int code, rc = rafsi_call_check(tar->env, tar->call, RAFS_STAGE_OPEN, err);
 
+        if (rc < 0)
+            return rc;
         tar->z.next_out = to ? to : waste;
         tar->z.avail_out = (uInt)step;
         code = inflate(&tar->z, Z_NO_FLUSH);
@@ -81,6 +89,7 @@ static int find(const struct rafsi_env *env, struct tar_stream *tar, uint64_t li
                 uint8_t **out, size_t *len, rafs_error *err)
 {
     uint8_t block[TAR_BLOCK];
+    uint64_t before = BEFORE_MAX;
 
     for (unsigned i = 0; i < ENTRIES_MAX; i++) {
         struct tar_header header;
@@ -95,6 +104,11 @@ static int find(const struct rafsi_env *env, struct tar_stream *tar, uint64_t li
             return corrupt(err, "it is no tar: a header is broken");
         size = header.size;
         if (!is_bootstrap(&header)) {
+            if (stored > before)
+                return rafsi_fail(err, RAFS_E_LIMIT, RAFS_STAGE_OPEN, "bootstrap layer",
+                                  "image/image.boot comes after more than %d bytes",
+                                  BEFORE_MAX);
+            before -= stored;
             rc = take(tar, NULL, stored, err);
             if (rc < 0)
                 return rc;
@@ -135,9 +149,10 @@ static void zlib_free(voidpf user, voidpf at)
 }
 
 int rafsi_layer_bootstrap(const struct rafsi_env *env, const uint8_t *bytes, size_t size,
-                          uint64_t limit, uint8_t **out, size_t *len, rafs_error *err)
+                          uint64_t limit, const rafs_call *call, uint8_t **out,
+                          size_t *len, rafs_error *err)
 {
-    struct tar_stream tar = {.at = bytes, .left = size};
+    struct tar_stream tar = {.at = bytes, .left = size, .env = env, .call = call};
     struct rafsi_env own = *env;
     uint8_t *found = NULL;
     size_t found_len = 0;

@@ -266,7 +266,7 @@ int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
     rafsi_oci_manifest_drop(env, &manifest);
     if (rc == RAFS_OK)
         rc = rafsi_layer_bootstrap(env, layer.bytes, layer.len, pull->bootstrap_limit,
-                                   bootstrap, len, err);
+                                   pull->call, bootstrap, len, err);
     drop(env, &layer);
     return rc;
 }
