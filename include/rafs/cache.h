@@ -64,7 +64,8 @@ RAFS_API void rafs_cache_options_init(rafs_cache_options *options);
  * On failure *out is unchanged. Blocks on storage. Any thread. Not to be used in a child
  * after fork(): such a child also keeps the locks of its parent until it ends or calls
  * exec(), so that if the parent is killed while it fetches a chunk, others wait for that
- * chunk as long as the child lives, or until their deadline. Source: none. Since: 1.0.
+ * chunk as long as the child lives, until their deadline, or 30 s: then they fetch it
+ * themselves. Source: none. Since: 1.0.
  */
 RAFS_API int rafs_cache_open(const char *path, const rafs_cache_options *options,
                              rafs_cache **out, rafs_error *err);

@@ -5,6 +5,9 @@
 /**
  * @file
  * All of librafs: open container images on demand, and get only verified bytes.
+ *
+ * A child after fork() uses no handle of its parent, which may have threads that the
+ * child lacks: it opens its own, or calls exec().
  */
 
 #include "backend.h"
