@@ -14,7 +14,8 @@
 enum {
     SLOTS_MIN = 1024,
     SLOTS_MAX = 1 << 21,
-    JOURNALS_MAX = 1 << 13 /* they are looked for in a list; others share nothing */
+    JOURNALS_MAX = 1 << 13, /* the chunks of others are not shared */
+    NAMES = 2 * JOURNALS_MAX
 };
 
 /* What one scan reads at most, for somebody may be waiting; the next one goes on. */
@@ -43,6 +44,7 @@ struct disk_known {
     uint64_t secret; /* so that nobody can choose chunks that share a slot */
     struct journal *journals;
     uint32_t journal_count, journal_room;
+    uint16_t names[NAMES]; /* one more than a journal's number, by its stem; 0: free */
     bool scanning, scanned;
     pthread_cond_t ended; /* the first scan */
     uint64_t scan_after;
@@ -136,6 +138,22 @@ static bool grow_journals(rafs_cache *cache)
     return true;
 }
 
+/* Where the number of a stem is, or will be. Half of the places are always free. */
+static uint16_t *place_of(struct disk_known *known, const char *stem)
+{
+    uint64_t z = known->secret;
+    uint16_t *place;
+
+    for (const char *at = stem; *at; at++)
+        z = (z ^ (uint8_t)*at) * 0x100000001b3u;
+    z ^= z >> 32;
+    for (;; z++) {
+        place = &known->names[z % NAMES];
+        if (*place == 0 || strcmp(known->journals[*place - 1].stem, stem) == 0)
+            return place;
+    }
+}
+
 /* The number of a stem, which it gets if it has none; false: no room. */
 static bool number_of(rafs_cache *cache, const char *stem, uint32_t *number)
 {
@@ -143,16 +161,17 @@ static bool number_of(rafs_cache *cache, const char *stem, uint32_t *number)
     bool found = false, room = true;
 
     while (!found && room) {
-        uint32_t i = 0;
+        uint16_t *place;
+        uint32_t i;
 
         pthread_mutex_lock(&cache->lock);
-        while (i < known->journal_count && strcmp(known->journals[i].stem, stem) != 0)
-            i++;
-        found = i < known->journal_count || i < known->journal_room;
+        place = place_of(known, stem);
+        i = *place ? *place - 1u : known->journal_count;
+        found = i < known->journal_room;
         if (i == known->journal_count && found) {
             memset(&known->journals[i], 0, sizeof(known->journals[i]));
             memcpy(known->journals[i].stem, stem, strlen(stem));
-            known->journal_count++;
+            *place = (uint16_t)++known->journal_count;
         }
         pthread_mutex_unlock(&cache->lock);
         *number = i;

@@ -220,6 +220,28 @@ START_TEST(records_without_end_do_not_eat_the_memory)
 }
 END_TEST
 
+/* Another blob's chunks are looked for in all journals; who waits for that is a reader.
+ */
+START_TEST(a_folder_full_of_journals_is_looked_through_soon)
+{
+    struct rafsi_disk_chunk chunk = chunk_of(3);
+    struct rafsi_disk_blob *blob = open_soon("mine");
+    uint8_t room[CHUNK];
+    clock_t began;
+
+    for (int i = 0; i < 40000; i++) {
+        char path[160];
+
+        snprintf(path, sizeof(path), "%s/%d-other.ready", dir, i);
+        NEED(close(open(path, O_WRONLY | O_CREAT, 0600)) == 0);
+    }
+    began = clock();
+    ck_assert_int_eq(rafsi_disk_get(blob, &chunk, room), RAFSI_DISK_NOT);
+    ck_assert_int_lt((clock() - began) / CLOCKS_PER_SEC, 4);
+    rafsi_disk_close(blob);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("faults");
@@ -232,6 +254,7 @@ int main(void)
     tcase_add_loop_test(tcase, records_that_look_at_every_chunk_do_not_keep_us_busy, 0,
                         sizeof(bombs) / sizeof(bombs[0]));
     tcase_add_test(tcase, a_journal_of_a_tebibyte_is_not_read_to_its_end);
+    tcase_add_test(tcase, a_folder_full_of_journals_is_looked_through_soon);
     tcase_add_test(tcase, records_without_end_do_not_eat_the_memory);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
