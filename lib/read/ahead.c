@@ -21,7 +21,9 @@ enum {
     FLOW_SETS = 4,
     FLOWS = 4,          /* at once in the blobs of a set */
     FLOW_MIN = 1 << 20, /* of a blob, read in order, before it is read on across files */
-    FLOW_JOB = 2 << 20, /* of a blob, in one job */
+    /* The same where what is near is fetched by itself: one large file is no flow. */
+    FLOW_MIN_NEAR = 8 << 20,
+    FLOW_JOB = 1 << 20, /* of a blob, in one job */
     FLOW_CHUNKS = 512,  /* looked at for one job */
 };
 
@@ -356,7 +358,8 @@ static bool flow_on(struct ahead *ahead, struct flow *flow,
     }
     run = flow->high - flow->first;
     /* Whoever picks files here and there wants few of those between. */
-    if (run < FLOW_MIN || flow->read < run / 8 * 7)
+    if (run < (ahead->reader->near ? FLOW_MIN_NEAR : FLOW_MIN) ||
+        flow->read < run / 8 * 7)
         return false;
     distance = rafsi_min(run, ahead->most);
     most = rafsi_min(distance / 2, FLOW_JOB);
