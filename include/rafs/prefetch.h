@@ -47,7 +47,8 @@ typedef struct rafs_prefetch_options {
     uint32_t struct_size;              /**< sizeof(rafs_prefetch_options) */
     uint32_t what;                     /**< RAFS_PREFETCH_ */
     uint32_t flags;                    /**< 0 */
-    uint32_t threads;                  /**< requests at once, up to 16; default 4 */
+    uint32_t threads;                  /**< requests at once, up to 16; default 4, of a
+                                            trace 8 */
     uint64_t bytes_per_second;         /**< stored bytes, by one request at a time;
                                             default: no limit */
     const char *const *paths;          /**< LIST: files, or directories for all below;

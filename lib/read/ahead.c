@@ -203,12 +203,20 @@ static bool goes_on(const struct stream *stream, uint64_t ino, uint64_t offset)
            offset <= stream->high + JITTER_MAX;
 }
 
+/* Only what the read itself will want: so the caller wishes, or a trace tells the rest.
+ */
+static bool strict(const struct ahead *ahead)
+{
+    return ahead->strict ||
+           atomic_load_explicit(&ahead->reader->following, memory_order_relaxed) > 0;
+}
+
 /* How far to read ahead of a reader who will surely go on up to `until`. */
 static uint64_t distance_of(const struct ahead *ahead, const struct stream *stream)
 {
     uint64_t run = stream->high - stream->first;
 
-    if (ahead->strict || run < RUN_MIN)
+    if (strict(ahead) || run < RUN_MIN)
         return 0;
     return rafsi_min(run > AHEAD_FIRST ? run : AHEAD_FIRST, ahead->most);
 }
@@ -374,7 +382,7 @@ bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     struct flow_set *set;
     bool flows;
 
-    if (!ahead || ahead->strict || reader->tree->super.version != 6 ||
+    if (!ahead || strict(ahead) || reader->tree->super.version != 6 ||
         !rafsi_plainly_placed(reader, chunk))
         return false;
     set = &ahead->flow_sets[chunk->record.blob % FLOW_SETS];

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "read/bulk.h"
 
-enum {
-    GAP_MAX = 16 << 10, /* unwanted bytes between two chunks: cheaper than a request */
-    PIECES_MAX = 512
-};
+enum { PIECES_MAX = 512 };
 
 struct piece {
     struct rafsi_chunk chunk;
@@ -90,7 +87,7 @@ static bool fits(const struct bulk *bulk, const struct chunk_record *record)
         record->blob != bulk->pieces[0].chunk.record.blob ||
         !rafsi_plainly_placed(bulk->reader, &bulk->pieces[0].chunk))
         return false;
-    return at - bulk->end <= GAP_MAX &&
+    return at - bulk->end <= BULK_GAP &&
            at + record->compressed_size - bulk->begin <= bulk->most;
 }
 

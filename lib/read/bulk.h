@@ -11,6 +11,9 @@
  */
 struct bulk;
 
+/* Unwanted bytes between two chunks that are cheaper than a request. */
+enum { BULK_GAP = 32 << 10 };
+
 enum bulk_place {
     BULK_ADDED,
     BULK_HAVE,      /* it is there */

@@ -62,7 +62,7 @@ static int plan_list(struct plan *plan, const rafs_prefetch_options *options,
     return rc;
 }
 
-enum { SEGMENT_FIRST = 2 << 20, SEGMENT_LAST = 32 << 20 };
+enum { SEGMENT_FIRST = 16 << 20, SEGMENT_LAST = 128 << 20 };
 
 /*
  * In the order of time, yet in few requests: the trace is cut into segments, and each

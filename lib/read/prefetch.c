@@ -15,12 +15,14 @@
 
 enum {
     THREADS_DEFAULT = 4,
+    THREADS_TRACE = 8, /* many small requests */
     TIMEOUT_DEFAULT_MS = 60000,
     TIMEOUT_MOST_MS = 1000000000,
-    RUN_BYTES = 2 << 20, /* stored bytes in one request */
+    RUN_BYTES = 2 << 20,       /* stored bytes in one request */
+    RUN_BYTES_TRACE = 1 << 20, /* a reader may wait for some of them */
     RUN_MIN = 64 << 10,
     LOST_MAX = 4,
-    RUN_GAP = 16 << 10, /* a request goes on past so many unwanted bytes */
+    RUN_GAP = BULK_GAP, /* a request goes on past so many unwanted bytes */
     RUN_ENTRIES = 512
 };
 
@@ -225,6 +227,7 @@ static void settle(struct rafs_prefetch *prefetch)
 {
     pthread_mutex_lock(&prefetch->lock);
     if (finished(prefetch)) {
+        rafsi_prefetch_strays(prefetch);
         prefetch->phase = ENDED;
         prefetch->progress.ended = 1;
         rafs_cancel_fire(prefetch->done);
@@ -294,13 +297,15 @@ static void step(void *user, const rafs_call *call)
 
 static void set_task(struct rafs_prefetch *prefetch, const rafs_prefetch_options *options)
 {
-    unsigned threads = options->threads ? options->threads : THREADS_DEFAULT;
+    bool trace = options->what == RAFS_PREFETCH_TRACE;
+    unsigned usual = trace ? THREADS_TRACE : THREADS_DEFAULT;
+    unsigned threads = options->threads ? options->threads : usual;
     uint64_t timeout_ms = rafsi_min(
         options->timeout_ms ? options->timeout_ms : TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS);
     uint64_t half = options->bytes_per_second / 2;
 
     prefetch->bytes_per_second = options->bytes_per_second;
-    prefetch->run_bytes = RUN_BYTES;
+    prefetch->run_bytes = trace ? RUN_BYTES_TRACE : RUN_BYTES;
     if (options->bytes_per_second > 0) {
         threads = 1;
         prefetch->run_bytes = half < RUN_MIN ? RUN_MIN : rafsi_min(half, RUN_BYTES);
@@ -312,6 +317,13 @@ static void set_task(struct rafs_prefetch *prefetch, const rafs_prefetch_options
                                          .step_ns = timeout_ms * ms_ns,
                                          .priority = CREW_PREFETCH,
                                          .width = threads};
+    if (!trace || options->bytes_per_second > 0)
+        return;
+    /* The reader is on the same way: what comes next for him is no prefetch that could
+     * wait until he is served. */
+    prefetch->task.priority = CREW_AHEAD;
+    atomic_store(&prefetch->follows, true);
+    atomic_fetch_add(&prefetch->reader->following, 1);
 }
 
 static void enlist(struct rafs_prefetch *prefetch)
@@ -338,6 +350,7 @@ static int begin(struct rafs_prefetch *prefetch, rafs_error *err)
     if (rc == RAFS_OK)
         return rc;
     rafsi_crew_drop(prefetch->crew, &prefetch->task);
+    rafsi_prefetch_strays(prefetch);
     rafsi_prefetch_delist(prefetch);
     return rafsi_fail(err, rc, RAFS_STAGE_FETCH, NULL, "no thread can be started");
 }

@@ -19,6 +19,7 @@ struct rafs_prefetch {
     rafs_cancel *cancel; /* of its steps */
     rafs_cancel *done;   /* fired at the end, for its descriptor */
     uint64_t run_bytes, bytes_per_second;
+    atomic_bool follows;  /* a trace; counted in the reader */
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     enum phase phase;
@@ -35,6 +36,8 @@ struct rafs_prefetch {
  * for a chunk that is wrong nothing begins any more. */
 void rafsi_prefetch_ends_with(struct rafs_prefetch *prefetch, int rc,
                               const rafs_error *error);
+/* It follows a trace no longer. */
+void rafsi_prefetch_strays(struct rafs_prefetch *prefetch);
 void rafsi_prefetch_delist(struct rafs_prefetch *prefetch);
 
 /* The image ends: its prefetches end with it. After the crew is gone. */

@@ -15,6 +15,12 @@ void rafsi_prefetch_ends_with(struct rafs_prefetch *prefetch, int rc,
         prefetch->at = prefetch->plan.count; /* nothing begins any more */
 }
 
+void rafsi_prefetch_strays(struct rafs_prefetch *prefetch)
+{
+    if (atomic_exchange(&prefetch->follows, false))
+        atomic_fetch_sub(&prefetch->reader->following, 1);
+}
+
 void rafsi_prefetch_delist(struct rafs_prefetch *prefetch)
 {
     struct rafsi_reader *reader = prefetch->reader;
@@ -82,6 +88,7 @@ void rafs_prefetch_free(rafs_prefetch *prefetch)
     if (prefetch->crew) {
         rafs_prefetch_cancel(prefetch);
         rafsi_crew_drop(prefetch->crew, &prefetch->task);
+        rafsi_prefetch_strays(prefetch);
         rafsi_prefetch_delist(prefetch);
     }
     if (prefetch->reader)

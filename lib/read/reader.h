@@ -86,6 +86,8 @@ struct rafsi_reader {
     struct stats stats;
     /* Stored bytes that reads asked for, and those fetched besides and not yet used. */
     atomic_uint_least64_t wanted, extra;
+    /* Traces that are being replayed: they know better than any guess what comes next. */
+    atomic_uint following;
 };
 
 /* reader.c: the threads of the image, made when first needed. */

@@ -4,6 +4,7 @@
  * same; replayed it brings just that in few requests; damaged it is refused.
  */
 #include <check.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,14 +28,16 @@ struct setup {
     rafs_image *image;
     char dir[64];
     unsigned caches;
+    bool guesses; /* by the thread that reads: no cache, whose guesses are the crew's */
 };
 
 static void setup_open(struct setup *setup, uint32_t flags, bool fresh)
 {
     rafs_open_options options = RAFS_OPEN_OPTIONS_INIT;
-    rafs_limits limits = {.struct_size = sizeof(limits), .merge_bytes = 1};
+    rafs_limits limits = {.struct_size = sizeof(limits)};
     char path[100];
 
+    limits.merge_bytes = setup->guesses ? 0 : 1;
     rafs_image_close(setup->image);
     if (fresh) {
         rafs_cache_close(setup->cache);
@@ -45,7 +48,7 @@ static void setup_open(struct setup *setup, uint32_t flags, bool fresh)
     options.env = &setup->watch.env;
     options.backends = &setup->backend;
     options.backend_count = 1;
-    options.cache = setup->cache;
+    options.cache = setup->guesses ? NULL : setup->cache;
     options.limits = &limits;
     NEED(rafs_image_open_memory(setup->content.boot.at, setup->content.boot.len, &options,
                                 &setup->image, NULL, NULL) == RAFS_OK);
@@ -227,6 +230,76 @@ START_TEST(a_replay_brings_what_was_used_in_few_requests)
 }
 END_TEST
 
+/* Reads of what lies behind `beyond` wait until their token fires. */
+struct hold {
+    pthread_mutex_t lock;
+    pthread_cond_t arrived;
+    uint64_t beyond;
+    unsigned inside;
+};
+
+static int hold(void *user, uint64_t offset, const rafs_call *call)
+{
+    struct hold *gate = user;
+    struct pollfd fd = {.events = POLLIN};
+
+    if (offset < gate->beyond || !call->cancel)
+        return RAFS_OK; /* or it is what a reader waits for */
+    pthread_mutex_lock(&gate->lock);
+    gate->inside++;
+    pthread_cond_signal(&gate->arrived);
+    pthread_mutex_unlock(&gate->lock);
+    fd.fd = rafs_cancel_fd(call->cancel);
+    while (poll(&fd, 1, -1) < 1)
+        ;
+    return RAFS_E_CANCELLED;
+}
+
+static uint64_t fetched(const struct setup *setup)
+{
+    rafs_stats stats = {.struct_size = sizeof(stats)};
+
+    NEED(rafs_image_get_stats(setup->image, &stats, NULL) == RAFS_OK);
+    return stats.chunks_fetched;
+}
+
+START_TEST(nothing_is_guessed_while_a_trace_tells_what_comes)
+{
+    struct hold gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
+                        30 * FILE_BYTES, 0};
+    rafs_prefetch_options options = RAFS_PREFETCH_OPTIONS_INIT;
+    rafs_prefetch *prefetch = NULL;
+    rafs_trace *trace;
+    struct setup setup;
+    uint64_t before;
+
+    setup_make(&setup, 0);
+    ck_assert_int_eq(rafs_trace_start(setup.image, NULL), RAFS_OK);
+    ck_assert(read_at(&setup, 30, 0, FILE_BYTES));
+    trace = take(&setup);
+    setup.guesses = true;
+    setup_open(&setup, 0, true);
+    setup.script.before_user = &gate;
+    setup.script.before_read = hold;
+    options.what = RAFS_PREFETCH_TRACE;
+    options.trace = trace;
+    NEED(rafs_prefetch_start(setup.image, &options, &prefetch, NULL, NULL) == RAFS_OK);
+    pthread_mutex_lock(&gate.lock);
+    while (gate.inside == 0)
+        pthread_cond_wait(&gate.arrived, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+    before = fetched(&setup);
+    ck_assert(read_at(&setup, 2, 0, 10));
+    ck_assert_uint_eq(fetched(&setup) - before, 1);
+    rafs_prefetch_free(prefetch);
+    before = fetched(&setup);
+    ck_assert(read_at(&setup, 5, 0, 10));
+    ck_assert_uint_gt(fetched(&setup) - before, 1);
+    rafs_trace_free(trace);
+    setup_drop(&setup);
+}
+END_TEST
+
 START_TEST(an_image_learns_from_its_last_run)
 {
     rafs_trace *trace = NULL;
@@ -386,6 +459,7 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, first_uses_are_recorded_in_order);
     tcase_add_test(tcase, a_replay_brings_what_was_used_in_few_requests);
+    tcase_add_test(tcase, nothing_is_guessed_while_a_trace_tells_what_comes);
     tcase_add_test(tcase, an_image_learns_from_its_last_run);
     tcase_add_test(tcase, a_trace_of_another_image_is_refused);
     tcase_add_test(tcase, damage_is_found_wherever_it_is);
