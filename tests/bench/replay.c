@@ -38,6 +38,8 @@ struct replay {
     struct part *parts;
     size_t count;
     const char *registry, *cache_dir;
+    const char *record; /* where to save what was used */
+    const char *trace;  /* what to fetch beforehand */
     rafs_limits limits;
     bool again;
     char pid[24];
@@ -252,6 +254,33 @@ static void say_stats(const struct replay *replay)
     say("chunk bytes", (double)stats.bytes_fetched);
 }
 
+/* Fetch in the order of an earlier run, while the replay goes on. */
+static rafs_prefetch *follow(const struct replay *replay)
+{
+    rafs_prefetch_options options = RAFS_PREFETCH_OPTIONS_INIT;
+    rafs_error err = RAFS_ERROR_INIT;
+    rafs_prefetch *prefetch = NULL;
+    rafs_trace *trace = NULL;
+
+    must(rafs_trace_load_path(replay->trace, NULL, &trace, &err), &err, replay->trace);
+    options.what = RAFS_PREFETCH_TRACE;
+    options.trace = trace;
+    must(rafs_prefetch_start(replay->image, &options, &prefetch, NULL, &err), &err,
+         replay->trace);
+    rafs_trace_free(trace);
+    return prefetch;
+}
+
+static void keep_record(const struct replay *replay)
+{
+    rafs_error err = RAFS_ERROR_INIT;
+    rafs_trace *trace = NULL;
+
+    must(rafs_trace_take(replay->image, &trace, NULL, &err), &err, "trace");
+    must(rafs_trace_save_path(trace, replay->record, &err), &err, replay->record);
+    rafs_trace_free(trace);
+}
+
 static void ours(struct replay *replay, const char *image)
 {
     rafs_open_options options = RAFS_OPEN_OPTIONS_INIT;
@@ -259,6 +288,7 @@ static void ours(struct replay *replay, const char *image)
     rafs_backend *backend = NULL;
     rafs_cache *cache = NULL;
     rafs_http *http = NULL;
+    rafs_prefetch *prefetch = NULL;
     double start = now();
 
     snprintf(replay->pid, sizeof(replay->pid), "self");
@@ -280,8 +310,15 @@ static void ours(struct replay *replay, const char *image)
              &err, image);
     }
     say("open, s", now() - start);
+    if (replay->record)
+        must(rafs_trace_start(replay->image, &err), &err, "trace");
+    if (replay->trace)
+        prefetch = follow(replay);
     measure(replay, start);
     say_stats(replay);
+    if (replay->record)
+        keep_record(replay);
+    rafs_prefetch_free(prefetch);
     rafs_image_close(replay->image);
     rafs_backend_free(backend);
     rafs_cache_close(cache);
@@ -378,6 +415,8 @@ int main(int argc, char **argv)
                                             {"ahead", required_argument, NULL, 'a'},
                                             {"memory", required_argument, NULL, 'k'},
                                             {"pid", required_argument, NULL, 'p'},
+                                            {"record", required_argument, NULL, 'w'},
+                                            {"trace", required_argument, NULL, 't'},
                                             {"again", no_argument, NULL, 'g'},
                                             {NULL, 0, NULL, 0}};
     static struct replay replay = {.limits = {.struct_size = sizeof(rafs_limits)}};
@@ -402,6 +441,12 @@ int main(int argc, char **argv)
             break;
         case 'p':
             snprintf(replay.pid, sizeof(replay.pid), "%s", optarg);
+            break;
+        case 'w':
+            replay.record = optarg;
+            break;
+        case 't':
+            replay.trace = optarg;
             break;
         case 'g':
             replay.again = true;
