@@ -197,8 +197,11 @@ static void *watch_those_who_wait(void *user)
 
             left_to_see = seen > 0 ? left_to_see - seen : 0;
         }
-        if (queue->waiting.count > 0)
-            pthread_cond_broadcast(&queue->posted); /* who found none meanwhile */
+        /* While they were held, those who submitted or looked for work saw too few. */
+        if (queue->waiting.count > 0) {
+            rafsi_queue_staff(queue);
+            pthread_cond_broadcast(&queue->posted);
+        }
         if (!queue->closing)
             rafsi_wait_ns(&queue->busy, &queue->lock, LOOK_NS);
     }
