@@ -207,8 +207,7 @@ static bool goes_on(const struct stream *stream, uint64_t ino, uint64_t offset)
  */
 static bool strict(const struct ahead *ahead)
 {
-    return ahead->strict ||
-           atomic_load_explicit(&ahead->reader->following, memory_order_relaxed) > 0;
+    return ahead->strict || rafsi_following(ahead->reader);
 }
 
 /* How far to read ahead of a reader who will surely go on up to `until`. */

@@ -313,7 +313,7 @@ void rafsi_near_note(struct rafsi_reader *reader, const struct rafsi_node *file)
     atomic_uint_least64_t *recent;
     bool fresh, more;
 
-    if (!near || atomic_load_explicit(&reader->following, memory_order_relaxed) > 0)
+    if (!near || rafsi_following(reader))
         return;
     recent = &near->recent[(ino ^ ino >> 8) % RECENT];
     fresh = atomic_load_explicit(recent, memory_order_relaxed) != ino;

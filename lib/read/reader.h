@@ -90,6 +90,12 @@ struct rafsi_reader {
     atomic_uint following;
 };
 
+/* Is a trace being replayed, so that nothing is to be guessed? */
+static inline bool rafsi_following(const struct rafsi_reader *reader)
+{
+    return atomic_load_explicit(&reader->following, memory_order_relaxed) > 0;
+}
+
 /* reader.c: the threads of the image, made when first needed. */
 int rafsi_reader_crew(struct rafsi_reader *reader, struct rafsi_crew **out,
                       rafs_error *err);

@@ -53,7 +53,7 @@ static bool bounds_of(struct rafsi_reader *reader, size_t source, struct bounds 
     out->extra = 0;
     /* What is taken along has to stay until it is used. */
     out->raw = reader->store ? UINT64_MAX : reader->memory_bytes / 4;
-    if (atomic_load_explicit(&reader->following, memory_order_relaxed) > 0)
+    if (rafsi_following(reader))
         merge = 1;
     if (merge > 1)
         out->stored = out->extra = merge;
