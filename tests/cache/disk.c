@@ -5,7 +5,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "cache/disk_record.h"
 #include "golden.h"
 #include "rafs/digest.h"
+#include "scratch.h"
 #include "watch.h"
 
 enum { SIZE = 5000 };
@@ -71,20 +71,12 @@ static void set_up(void)
     open_cache();
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 static void tear_down(void)
 {
     close_cache();
     rafsi_pool_free(pool);
     rafsi_hashes_free(hashes);
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    scratch_remove(dir);
 }
 
 static const char *in_dir(const char *name)

@@ -6,13 +6,13 @@
  */
 #include <check.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "scratch.h"
 #include "throng.h"
 
 /* Syncs take time, and powercut.c is about them. */
@@ -31,14 +31,6 @@ int fsync(int fd)
 static char dir[64];
 static struct throng throng;
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 static void set_up(void)
 {
     const char *base = getenv("TMPDIR");
@@ -51,7 +43,7 @@ static void set_up(void)
 static void tear_down(void)
 {
     throng_drop(&throng);
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    scratch_remove(dir);
 }
 
 static struct throng_plan plan(void)

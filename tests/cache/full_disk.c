@@ -7,7 +7,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sched.h>
@@ -21,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "scratch.h"
 #include "throng.h"
 
 static char dir[64], cache_dir[80];
@@ -97,14 +97,6 @@ static void count_log(void *user, uint32_t level, const char *text)
     warnings += level == RAFS_LOG_WARNING;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 static void set_up(void)
 {
     const char *base = getenv("TMPDIR");
@@ -128,7 +120,7 @@ static void tear_down(void)
     throng_drop(&throng);
     snprintf(mounted, sizeof(mounted), "%s/cache", dir);
     (void)umount2(mounted, MNT_DETACH);
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    scratch_remove(dir);
 }
 
 static struct throng_plan plan(void)
@@ -168,7 +160,7 @@ START_TEST(a_write_that_fails_costs_one_warning_and_no_byte)
         struct throng_plan how = plan();
         struct throng_open open;
 
-        nftw(cache_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        scratch_remove(cache_dir);
         warnings = 0;
         throng_open(&throng, &how, &open);
         writes = 0;
@@ -339,7 +331,7 @@ START_TEST(a_disk_that_is_full_at_any_point_is_no_error)
         throng_close(&open);
         ck_assert_int_le(warnings, 1);
         NEED(unlink(filler) == 0);
-        nftw(cache_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        scratch_remove(cache_dir);
         sync();
     }
 }

@@ -5,7 +5,6 @@
  * in images of many caches on one directory, which is what processes are to each other.
  */
 #include <check.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "reading.h"
+#include "scratch.h"
 
 enum { IMAGES_MAX = 16 };
 
@@ -62,14 +62,6 @@ static void *want(void *user)
     wrong += (unsigned)(tally.wrong + tally.refused);
     pthread_mutex_unlock(&lock);
     return NULL;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
 }
 
 /* A file of one chunk, and not of one byte. */
@@ -127,7 +119,7 @@ static void tear_down(void)
         rafs_cache_close(caches[i]);
     reading_drop(&reading);
     golden_drop(&golden);
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    scratch_remove(dir);
 }
 
 static const struct {

@@ -4,7 +4,6 @@
 
 #include <check.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 
 #include "cache/disk_impl.h"
 #include "golden.h"
+#include "scratch.h"
 
 enum { CHUNK = 4096, SECONDS = 20 };
 
@@ -28,18 +28,10 @@ static void set_up(void)
     NEED(rafs_cache_open(dir, NULL, &cache, NULL) == RAFS_OK);
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 static void tear_down(void)
 {
     rafs_cache_close(cache);
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    scratch_remove(dir);
 }
 
 static FILE *journal(const char *stem)

@@ -8,7 +8,6 @@
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -27,6 +26,7 @@
 #include "rafs/prefetch.h"
 #include "rafs/queue.h"
 #include "reading.h"
+#include "scratch.h"
 
 enum { READERS = 4, SOURCES = 3, LEN_MAX = 300000, LATE = 6, CANARY = 0xa5 };
 
@@ -508,14 +508,6 @@ static void tamper_on(uint64_t seed)
 /* --- the test --------------------------------------------------------------------------
  */
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 static void make_victim(void)
 {
     int fd = open(victim, O_WRONLY | O_CREAT, 0600);
@@ -552,7 +544,7 @@ static void tear_down(void)
     reading_drop(&reading);
     golden_drop(&golden);
     munmap(world, sizeof(*world));
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    scratch_remove(dir);
 }
 
 static void load(const char *variant)
