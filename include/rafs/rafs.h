@@ -12,6 +12,7 @@
 
 #include "backend.h"
 #include "bucket.h"
+#include "build.h"
 #include "cache.h"
 #include "cache_ops.h"
 #include "check.h"
