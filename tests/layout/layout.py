@@ -53,7 +53,8 @@ def read(path):
 
 def tree_files():
     for folder, names, files in os.walk(ROOT):
-        names[:] = sorted(n for n in names if n not in (".git", "build", "__pycache__"))
+        skip = {".git", "__pycache__"} | ({"build"} if folder == ROOT else set())
+        names[:] = sorted(set(names) - skip)
         for name in sorted(set(files) - {".git"}):  # a file in a linked worktree
             yield os.path.relpath(os.path.join(folder, name), ROOT)
 
