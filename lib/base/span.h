@@ -119,4 +119,82 @@ static inline void take_copy(struct cursor *c, void *out, size_t n)
         memset(out, 0, n);
 }
 
+/*
+ * The way back: room of a known size and a position in it. What does not fit is left out
+ * and `overrun` stays set, as with a cursor.
+ */
+struct pen {
+    uint8_t *at;
+    size_t len;
+    size_t pos;
+    bool overrun;
+};
+
+static inline struct pen pen_of(uint8_t *room, size_t len)
+{
+    return (struct pen){room, len, 0, false};
+}
+
+/* Room for the next n bytes, or NULL and an overrun. */
+static inline uint8_t *put_room(struct pen *pen, size_t n)
+{
+    uint8_t *at;
+
+    if (pen->overrun || n > pen->len - pen->pos) {
+        pen->overrun = true;
+        return NULL;
+    }
+    at = pen->at + pen->pos;
+    pen->pos += n;
+    return at;
+}
+
+static inline void put_u8(struct pen *pen, uint8_t value)
+{
+    uint8_t *at = put_room(pen, 1);
+
+    if (at)
+        at[0] = value;
+}
+
+static inline void put_u16(struct pen *pen, uint16_t value)
+{
+    uint8_t *at = put_room(pen, 2);
+
+    for (unsigned i = 0; at && i < 2; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+static inline void put_u32(struct pen *pen, uint32_t value)
+{
+    uint8_t *at = put_room(pen, 4);
+
+    for (unsigned i = 0; at && i < 4; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+static inline void put_u64(struct pen *pen, uint64_t value)
+{
+    uint8_t *at = put_room(pen, 8);
+
+    for (unsigned i = 0; at && i < 8; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+static inline void put_bytes(struct pen *pen, const void *bytes, size_t n)
+{
+    uint8_t *at = put_room(pen, n);
+
+    if (at && n != 0)
+        memcpy(at, bytes, n);
+}
+
+static inline void put_zeros(struct pen *pen, size_t n)
+{
+    uint8_t *at = put_room(pen, n);
+
+    if (at && n != 0)
+        memset(at, 0, n);
+}
+
 #endif
