@@ -68,11 +68,16 @@ typedef struct rafs_sink_ops {
     void (*abort)(void *user, void *object);
     /** Called exactly once, when the sink is freed. May be NULL. */
     void (*release)(void *user);
+    /** Is the blob of that name and size where blobs go to, so that an image can refer
+     *  to it? RAFS_OK, RAFS_E_NOENT, or what failed. Called with what an index of chunks
+     *  names. May be NULL: it is taken to be there. */
+    int (*has)(void *user, const char *blob_id, uint64_t size, const rafs_call *call,
+               rafs_error *err);
 } rafs_sink_ops;
 
-#define RAFS_SINK_OPS_INIT                                     \
-    {                                                          \
-        sizeof(rafs_sink_ops), 0, NULL, NULL, NULL, NULL, NULL \
+#define RAFS_SINK_OPS_INIT                                           \
+    {                                                                \
+        sizeof(rafs_sink_ops), 0, NULL, NULL, NULL, NULL, NULL, NULL \
     }
 
 /** Set the table to "nothing", for callers without the macro. @param ops  out; not NULL.

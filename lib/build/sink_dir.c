@@ -152,12 +152,12 @@ static void files_abort(void *user, void *object)
 }
 
 /* Is a blob of that name and size there already? A shorter one is not the blob. */
-static bool is_there(const struct file *file, const char *name, uint64_t size)
+static bool is_there(int dir, const char *name, uint64_t size)
 {
     struct stat st;
 
-    return fstatat(file->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           (uint64_t)st.st_size == size;
 }
 
 /* Give the file its name. Never over a bootstrap that came in the meantime. */
@@ -190,7 +190,7 @@ static int files_commit(void *user, void *object, const rafs_sink_object *what,
 
     (void)call;
     rafsi_digest_hex(what->sha256, hex);
-    if (file->fd < 0 || (blob && is_there(file, name, what->size))) {
+    if (file->fd < 0 || (blob && is_there(file->dir, name, what->size))) {
         forget(file);
         return RAFS_OK;
     }
@@ -212,6 +212,25 @@ static int files_commit(void *user, void *object, const rafs_sink_object *what,
     forget(file);
     return os_errno ? fail_file(err, os_errno, name, "its directory cannot be synced")
                     : RAFS_OK;
+}
+
+/* A blob of another size is not it, and neither is any where they are thrown away. */
+static int files_has(void *user, const char *blob_id, uint64_t size,
+                     const rafs_call *call, rafs_error *err)
+{
+    const struct files *files = user;
+    bool there;
+    int dir;
+
+    (void)call;
+    if (!files->blob_dir)
+        return RAFS_E_NOENT;
+    dir = open(files->blob_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return fail_file(err, errno, files->blob_dir, "cannot be opened");
+    there = !strchr(blob_id, '/') && is_there(dir, blob_id, size);
+    close(dir);
+    return there ? RAFS_OK : RAFS_E_NOENT;
 }
 
 static void files_release(void *user)
@@ -276,7 +295,8 @@ int rafs_sink_new_directory(const char *bootstrap, const char *blob_dir, uint32_
                          .write = files_write,
                          .commit = files_commit,
                          .abort = files_abort,
-                         .release = files_release};
+                         .release = files_release,
+                         .has = files_has};
     struct rafsi_env taken;
     struct files *files;
     int rc;
