@@ -20,6 +20,7 @@
 struct rafsi_layers;
 
 enum { LAYERS_KEEP_WHITEOUTS = 1 /* they are files like others */ };
+enum { LAYERS_MAX = 65535, LAYERS_XATTRS_MAX = 4096 /* of an entry */ };
 
 int rafsi_layers_new(struct build_image *image, uint32_t flags, struct rafsi_layers **out,
                      rafs_error *err);
