@@ -91,6 +91,23 @@ int rafsi_chunk_record(struct span bytes, uint32_t chunk_size, struct chunk_reco
     return rc;
 }
 
+void rafsi_chunk_record_put(const struct chunk_record *chunk,
+                            uint8_t out[CHUNK_RECORD_BYTES])
+{
+    struct pen pen = pen_of(out, CHUNK_RECORD_BYTES);
+
+    put_bytes(&pen, chunk->digest, sizeof(chunk->digest));
+    put_u32(&pen, chunk->blob);
+    put_u32(&pen, chunk->flags);
+    put_u32(&pen, chunk->compressed_size);
+    put_u32(&pen, chunk->uncompressed_size);
+    put_u64(&pen, chunk->compressed_offset);
+    put_u64(&pen, chunk->uncompressed_offset);
+    put_u64(&pen, chunk->file_offset);
+    put_u32(&pen, chunk->index);
+    put_u32(&pen, chunk->crc32);
+}
+
 static int compressor_of(uint64_t flags, uint32_t *out)
 {
     switch (flags & SB_COMPRESSION) {
@@ -110,6 +127,22 @@ static int compressor_of(uint64_t flags, uint32_t *out)
     default:
         return RAFS_E_CORRUPT;
     }
+}
+
+uint64_t rafsi_super_flags_of(uint32_t compressor, uint32_t digest)
+{
+    static const uint64_t compressors[] = {
+        [RAFS_COMPRESSOR_NONE] = SB_COMPRESSION_NONE,
+        [RAFS_COMPRESSOR_LZ4_BLOCK] = SB_COMPRESSION_LZ4,
+        [RAFS_COMPRESSOR_GZIP] = SB_COMPRESSION_GZIP,
+        [RAFS_COMPRESSOR_ZSTD] = SB_COMPRESSION_ZSTD,
+    };
+
+    if (compressor >= sizeof(compressors) / sizeof(compressors[0]) ||
+        (digest != RAFS_DIGEST_BLAKE3 && digest != RAFS_DIGEST_SHA256))
+        return 0;
+    return compressors[compressor] |
+           (digest == RAFS_DIGEST_SHA256 ? SB_HASH_SHA256 : SB_HASH_BLAKE3);
 }
 
 int rafsi_super_flags(uint64_t flags, bool strict, uint64_t at, uint32_t *compressor,

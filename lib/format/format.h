@@ -6,7 +6,8 @@
  * The door of format: bytes to plain C structs. Pure functions: no heap, no I/O, no
  * state. Each decoder gets exactly the bytes of its structure in a span, whose origin is
  * their position in the bootstrap or blob, and checks all that can be told from them
- * alone.
+ * alone. Encoders are beside the decoders and check nothing: what they are given is their
+ * caller's.
  */
 
 #include <stdbool.h>
@@ -64,6 +65,13 @@ struct chunk_record {
 int rafsi_chunk_record(struct span bytes, uint32_t chunk_size, struct chunk_record *out,
                        rafs_error *err);
 
+/* The way back; the record's numbers are the caller's. */
+void rafsi_chunk_record_put(const struct chunk_record *chunk,
+                            uint8_t out[CHUNK_RECORD_BYTES]);
+
+/* The flags that name a compressor and a digest algorithm; 0 for ids that are unknown. */
+uint64_t rafsi_super_flags_of(uint32_t compressor, uint32_t digest);
+
 /* Decodes super block flags: compressor and digest as RAFS_COMPRESSOR_/RAFS_DIGEST_ ids.
  * strict (v6): exactly one bit of each kind; else (v5) none means lz4 and blake3. Unknown
  * bits are RAFS_E_UNSUPPORTED. */
@@ -101,6 +109,7 @@ struct blob_record {
     uint8_t toc_digest[32];
     uint8_t meta_digest[32];
     uint64_t meta_size;
+    uint64_t cipher_iv;
     uint32_t cipher;
 };
 

@@ -42,10 +42,12 @@ struct v6_super {
     uint32_t build_nsec;
     uint32_t root_nid;
     uint64_t meta_at; /* position that nids are counted from */
+    uint32_t blocks;  /* of the bootstrap, or of its devices; 0 if there are none */
     uint32_t devices;
 };
 int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
                    rafs_error *err);
+void rafsi_v6_super_put(const struct v6_super *super, uint8_t out[V6_SUPER_BYTES]);
 
 /* The extended super block. Tables lie in the file and do not overlap. */
 struct v6_ext_super {
@@ -61,17 +63,24 @@ struct v6_ext_super {
 };
 int rafsi_v6_ext_super(struct span bytes, const struct v6_super *super,
                        uint64_t file_size, struct v6_ext_super *out, rafs_error *err);
+/* The compressor and the digest algorithm are those of the flags. */
+void rafsi_v6_ext_super_put(const struct v6_ext_super *ext, uint32_t blobs,
+                            uint8_t out[V6_EXT_SUPER_BYTES]);
 
 /* A device slot: what EROFS knows of a blob. */
 struct v6_device {
     char tag[RAFS_BLOB_ID_MAX + 8]; /* raw blob id, NUL terminated */
     uint32_t blocks;
+    uint32_t mapped; /* first block, when all devices are put on one disk */
 };
 int rafsi_v6_device(struct span bytes, struct v6_device *out, rafs_error *err);
+void rafsi_v6_device_put(const struct v6_device *device, uint8_t out[V6_DEVICE_BYTES]);
 
 /* Record `index` of the blob table. */
 int rafsi_v6_blob(struct span bytes, uint32_t index, uint32_t chunk_size,
                   struct blob_record *out, rafs_error *err);
+void rafsi_v6_blob_put(const struct blob_record *blob, uint32_t index,
+                       uint8_t out[V6_BLOB_BYTES]);
 
 enum { V6_LAYOUT_PLAIN = 0, V6_LAYOUT_INLINE = 2, V6_LAYOUT_CHUNKS = 4 };
 
@@ -84,6 +93,7 @@ struct v6_inode {
     uint32_t uid;
     uint32_t gid;
     uint32_t u;           /* start block, chunk format or device number */
+    uint32_t number;      /* what stat() gives where it has 32 bits */
     uint32_t bytes;       /* of the record: 32 or 64 */
     uint32_t xattr_bytes; /* of the area that follows it; 0: none */
     uint8_t layout;       /* V6_LAYOUT_ */
@@ -91,8 +101,17 @@ struct v6_inode {
 /* bytes: 64 of them, or what is left in the file. chunk_size is the super block's. */
 int rafsi_v6_inode(struct span bytes, uint32_t chunk_size, struct v6_inode *out,
                    rafs_error *err);
+/* Extended, whatever inode->bytes says. */
+void rafsi_v6_inode_put(const struct v6_inode *inode,
+                        uint8_t out[V6_INODE_EXTENDED_BYTES]);
+/* Field u of a regular file. contiguous: its chunks lie one after the other in a blob. */
+uint32_t rafsi_v6_chunk_format(uint64_t size, uint32_t chunk_size, bool contiguous);
 
 int rafsi_v6_xattr_header(struct span bytes, rafs_error *err);
+void rafsi_v6_xattr_header_put(uint8_t out[V6_XATTR_HEADER_BYTES]);
+/* The largest area that an inode can have. */
+#define V6_XATTR_AREA_MAX (V6_XATTR_HEADER_BYTES + 4u * (UINT16_MAX - 1u))
+#define V6_XATTR_VALUE_MAX UINT16_MAX
 
 /* One attribute; positions count from the start of its entry. */
 struct v6_xattr {
@@ -108,6 +127,13 @@ struct v6_xattr {
 #define V6_XATTR_HEAD_MAX (V6_XATTR_ENTRY_BYTES + 255u)
 int rafsi_v6_xattr(struct span bytes, uint64_t left, struct v6_xattr *out,
                    rafs_error *err);
+/* The number of a full name's name space, and how many bytes of it that stands for; 0: no
+ * image can hold such a name. */
+unsigned rafsi_v6_xattr_space(const char *name, size_t len, size_t *prefix);
+/* Head of the entry of a full name: *used of V6_XATTR_HEAD_MAX bytes. The value follows,
+ * and zeros up to a multiple of 4. False: no image can hold such a name. */
+bool rafsi_v6_xattr_put(const char *name, size_t len, uint16_t value_len,
+                        uint8_t out[V6_XATTR_HEAD_MAX], size_t *used);
 
 /* Where a part of a file lies. */
 struct v6_chunk_addr {
@@ -119,6 +145,8 @@ struct v6_chunk_addr {
 /* bytes: the entry, 8 of them. */
 int rafsi_v6_chunk_addr(struct span bytes, uint32_t blobs, struct v6_chunk_addr *out,
                         rafs_error *err);
+void rafsi_v6_chunk_addr_put(const struct v6_chunk_addr *addr,
+                             uint8_t out[V6_CHUNK_ADDR_BYTES]);
 
 /* An entry of a directory block. */
 struct v6_dirent {
@@ -133,5 +161,9 @@ struct v6_dirent {
 int rafsi_v6_dirent_count(struct span block, uint32_t *count, rafs_error *err);
 int rafsi_v6_dirent(struct span block, uint32_t count, uint32_t i, struct v6_dirent *out,
                     rafs_error *err);
+/* One entry without its name, which begins at name_at in the block. mode: S_IFMT bits
+ * count. */
+void rafsi_v6_dirent_put(uint64_t nid, uint32_t name_at, uint32_t mode,
+                         uint8_t out[V6_DIRENT_BYTES]);
 
 #endif

@@ -43,13 +43,24 @@ int rafsi_v6_device(struct span bytes, struct v6_device *out, rafs_error *err)
     if (rc < 0)
         return rc;
     device.blocks = take_u32(&c);
-    take_skip(&c, V6_DEVICE_BYTES - 68);
+    device.mapped = take_u32(&c);
+    take_skip(&c, V6_DEVICE_BYTES - 72);
     if (c.overrun)
         return rafsi_corrupt(err, bytes.origin, "file ends within a device slot");
     if (device.blocks == 0)
         return rafsi_corrupt(err, bytes.origin + 64, "device without blocks");
     *out = device;
     return RAFS_OK;
+}
+
+void rafsi_v6_device_put(const struct v6_device *device, uint8_t out[V6_DEVICE_BYTES])
+{
+    struct pen pen = pen_of(out, V6_DEVICE_BYTES);
+
+    put_bytes(&pen, device->tag, RAFS_BLOB_ID_MAX);
+    put_u32(&pen, device->blocks);
+    put_u32(&pen, device->mapped);
+    put_zeros(&pen, V6_DEVICE_BYTES - 72);
 }
 
 /* Ids and feature bits: what decides whether the rest is understood. */
@@ -137,10 +148,11 @@ static int check_blob(const struct blob_record *blob, uint32_t chunk_size, uint6
  *  84 u32 features          88 u64 compressed size          96 u64 uncompressed size
  * 104 u32 TOC size         108 u32 CI compressor           112 u64 CI offset
  * 120 u64 CI stored size   128 u64 CI uncompressed size    136 TOC digest: 32
- * 168 meta blob digest: 32 200 u64 meta blob size          208 u64 -
+ * 168 meta blob digest: 32 200 u64 meta blob size          208 u64 cipher IV
  * 216 u32 cipher           220 reserved: 36
  *
- * In encrypted blobs the key lies at 168 and the IV at 200. Source: bootstrap-v6.md, 5.
+ * In encrypted blobs the key lies at 168 and the IV at 200 and 208. Source:
+ * bootstrap-v6.md, 5.
  */
 int rafsi_v6_blob(struct span bytes, uint32_t index, uint32_t chunk_size,
                   struct blob_record *out, rafs_error *err)
@@ -168,7 +180,7 @@ int rafsi_v6_blob(struct span bytes, uint32_t index, uint32_t chunk_size,
     take_copy(&c, blob.toc_digest, sizeof(blob.toc_digest));
     take_copy(&c, blob.meta_digest, sizeof(blob.meta_digest));
     blob.meta_size = take_u64(&c);
-    take_skip(&c, 8);
+    blob.cipher_iv = take_u64(&c);
     blob.cipher = take_u32(&c);
     take_skip(&c, 36);
     if (c.overrun)
@@ -181,4 +193,31 @@ int rafsi_v6_blob(struct span bytes, uint32_t index, uint32_t chunk_size,
         return rc;
     *out = blob;
     return RAFS_OK;
+}
+
+void rafsi_v6_blob_put(const struct blob_record *blob, uint32_t index,
+                       uint8_t out[V6_BLOB_BYTES])
+{
+    struct pen pen = pen_of(out, V6_BLOB_BYTES);
+
+    put_bytes(&pen, blob->id, RAFS_BLOB_ID_MAX);
+    put_u32(&pen, index);
+    put_u32(&pen, blob->chunk_size);
+    put_u32(&pen, blob->chunk_count);
+    put_u32(&pen, blob->compressor);
+    put_u32(&pen, blob->digest_algorithm);
+    put_u32(&pen, blob->features);
+    put_u64(&pen, blob->compressed_size);
+    put_u64(&pen, blob->uncompressed_size);
+    put_u32(&pen, blob->toc_size);
+    put_u32(&pen, blob->ci_compressor);
+    put_u64(&pen, blob->ci_offset);
+    put_u64(&pen, blob->ci_compressed_size);
+    put_u64(&pen, blob->ci_uncompressed_size);
+    put_bytes(&pen, blob->toc_digest, sizeof(blob->toc_digest));
+    put_bytes(&pen, blob->meta_digest, sizeof(blob->meta_digest));
+    put_u64(&pen, blob->meta_size);
+    put_u64(&pen, blob->cipher_iv);
+    put_u32(&pen, blob->cipher);
+    put_zeros(&pen, 36);
 }

@@ -93,3 +93,18 @@ int rafsi_v6_dirent(struct span block, uint32_t count, uint32_t i, struct v6_dir
     *out = dirent;
     return RAFS_OK;
 }
+
+void rafsi_v6_dirent_put(uint64_t nid, uint32_t name_at, uint32_t mode,
+                         uint8_t out[V6_DIRENT_BYTES])
+{
+    struct pen pen = pen_of(out, V6_DIRENT_BYTES);
+    uint8_t type = 0;
+
+    for (uint8_t i = 1; i < sizeof(types) / sizeof(types[0]); i++)
+        if (types[i] == (mode & S_IFMT))
+            type = i;
+    put_u64(&pen, nid);
+    put_u16(&pen, (uint16_t)name_at);
+    put_u8(&pen, type);
+    put_u8(&pen, 0);
+}

@@ -25,7 +25,7 @@ static void take_extended(struct cursor *c, struct v6_inode *inode)
     take_skip(c, 2);
     inode->size = take_u64(c);
     inode->u = take_u32(c);
-    take_skip(c, 4);
+    inode->number = take_u32(c);
     inode->uid = take_u32(c);
     inode->gid = take_u32(c);
     inode->mtime_sec = (int64_t)take_u64(c);
@@ -50,7 +50,7 @@ static void take_compact(struct cursor *c, struct v6_inode *inode)
     inode->size = take_u32(c);
     take_skip(c, 4);
     inode->u = take_u32(c);
-    take_skip(c, 4);
+    inode->number = take_u32(c);
     inode->uid = take_u16(c);
     inode->gid = take_u16(c);
     take_skip(c, 4);
@@ -86,6 +86,15 @@ static int check_chunk_format(const struct v6_inode *inode, uint32_t chunk_size,
         return rafsi_corrupt(err, at, "chunks of 2^%u blocks fit neither image nor file",
                              bits);
     return RAFS_OK;
+}
+
+uint32_t rafsi_v6_chunk_format(uint64_t size, uint32_t chunk_size, bool contiguous)
+{
+    uint32_t bits = bits_for(size);
+
+    if (!contiguous || size <= chunk_size || bits > CHUNK_BITS)
+        bits = bits_for(chunk_size);
+    return CHUNK_INDEXES | bits;
 }
 
 static int check_type(const struct v6_inode *inode, uint32_t chunk_size, uint64_t at,
@@ -156,6 +165,29 @@ int rafsi_v6_inode(struct span bytes, uint32_t chunk_size, struct v6_inode *out,
     return RAFS_OK;
 }
 
+void rafsi_v6_inode_put(const struct v6_inode *inode,
+                        uint8_t out[V6_INODE_EXTENDED_BYTES])
+{
+    struct pen pen = pen_of(out, V6_INODE_EXTENDED_BYTES);
+    uint32_t xattrs = inode->xattr_bytes == 0
+                          ? 0
+                          : (inode->xattr_bytes - V6_XATTR_HEADER_BYTES) / 4 + 1;
+
+    put_u16(&pen, (uint16_t)(FORMAT_EXTENDED | (uint32_t)inode->layout << 1));
+    put_u16(&pen, (uint16_t)xattrs);
+    put_u16(&pen, (uint16_t)inode->mode);
+    put_u16(&pen, 0);
+    put_u64(&pen, inode->size);
+    put_u32(&pen, inode->u);
+    put_u32(&pen, inode->number);
+    put_u32(&pen, inode->uid);
+    put_u32(&pen, inode->gid);
+    put_u64(&pen, (uint64_t)inode->mtime_sec);
+    put_u32(&pen, inode->mtime_nsec);
+    put_u32(&pen, inode->nlink);
+    put_zeros(&pen, 16);
+}
+
 /*
  * Chunk array entry, 8 bytes: 0 u16 low part of the chunk's index | 2 u8 device | 3 u8
  * high part of the index | 4 u32 first block in the device, all ones for a hole. Device 0
@@ -186,4 +218,16 @@ int rafsi_v6_chunk_addr(struct span bytes, uint32_t blobs, struct v6_chunk_addr 
                                .chunk = high << 16 | low,
                                .uncompressed_offset = (uint64_t)block * V6_BLOCK_BYTES};
     return RAFS_OK;
+}
+
+void rafsi_v6_chunk_addr_put(const struct v6_chunk_addr *addr,
+                             uint8_t out[V6_CHUNK_ADDR_BYTES])
+{
+    struct pen pen = pen_of(out, V6_CHUNK_ADDR_BYTES);
+
+    put_u16(&pen, (uint16_t)addr->chunk);
+    put_u8(&pen, addr->hole ? 0 : (uint8_t)(addr->blob + 1));
+    put_u8(&pen, (uint8_t)(addr->chunk >> 16));
+    put_u32(&pen, addr->hole ? V6_HOLE
+                             : (uint32_t)(addr->uncompressed_offset / V6_BLOCK_BYTES));
 }

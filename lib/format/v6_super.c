@@ -72,7 +72,7 @@ int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
     struct cursor c = cursor_of(bytes);
     struct super_kind kind;
     struct v6_super super;
-    uint32_t checksum, blocks, shared_xattrs;
+    uint32_t checksum, shared_xattrs;
     int rc;
 
     kind.magic = take_u32(&c);
@@ -84,7 +84,7 @@ int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
     super.inodes = take_u64(&c);
     super.build_sec = (int64_t)take_u64(&c);
     super.build_nsec = take_u32(&c);
-    blocks = take_u32(&c);
+    super.blocks = take_u32(&c);
     super.meta_at = (uint64_t)take_u32(&c) * V6_BLOCK_BYTES;
     shared_xattrs = take_u32(&c);
     take_skip(&c, 32);
@@ -109,7 +109,7 @@ int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
     if (super.build_nsec >= NSEC_END)
         return rafsi_corrupt(err, bytes.origin + 32, "a second of %u nanoseconds",
                              super.build_nsec);
-    if (super.devices == 0 && blocks != 0 && blocks != V6_BLOCK_BYTES)
+    if (super.devices == 0 && super.blocks != 0 && super.blocks != V6_BLOCK_BYTES)
         return rafsi_corrupt(err, bytes.origin + 36, "blocks without a device");
     if (super.meta_at > file_size)
         return rafsi_corrupt(err, bytes.origin + 40, "metadata begins beyond the file");
@@ -124,6 +124,29 @@ int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
                              "device slots reach beyond the file");
     *out = super;
     return RAFS_OK;
+}
+
+void rafsi_v6_super_put(const struct v6_super *super, uint8_t out[V6_SUPER_BYTES])
+{
+    struct pen pen = pen_of(out, V6_SUPER_BYTES);
+
+    put_u32(&pen, EROFS_MAGIC);
+    put_u32(&pen, 0);
+    put_u32(&pen, COMPAT_RAFS_V6);
+    put_u8(&pen, BLOCK_BITS);
+    put_u8(&pen, 0);
+    put_u16(&pen, (uint16_t)super->root_nid);
+    put_u64(&pen, super->inodes);
+    put_u64(&pen, (uint64_t)super->build_sec);
+    put_u32(&pen, super->build_nsec);
+    put_u32(&pen, super->blocks);
+    put_u32(&pen, (uint32_t)(super->meta_at / V6_BLOCK_BYTES));
+    put_zeros(&pen, 36);
+    put_u32(&pen, INCOMPAT_RAFS);
+    put_u16(&pen, 0);
+    put_u16(&pen, (uint16_t)super->devices);
+    put_u16(&pen, DEVICE_SLOT);
+    put_zeros(&pen, RESERVED_BYTES);
 }
 
 /* A table of the extended super block. */
@@ -235,4 +258,20 @@ int rafsi_v6_ext_super(struct span bytes, const struct v6_super *super,
     ext.prefetch_count = (uint32_t)(tables[2].bytes / 4);
     *out = ext;
     return RAFS_OK;
+}
+
+void rafsi_v6_ext_super_put(const struct v6_ext_super *ext, uint32_t blobs,
+                            uint8_t out[V6_EXT_SUPER_BYTES])
+{
+    struct pen pen = pen_of(out, V6_EXT_SUPER_BYTES);
+
+    put_u64(&pen, ext->flags);
+    put_u64(&pen, ext->blobs_at);
+    put_u32(&pen, blobs * V6_BLOB_BYTES);
+    put_u32(&pen, ext->chunk_size);
+    put_u64(&pen, ext->chunks_at);
+    put_u64(&pen, ext->chunk_count * CHUNK_RECORD_BYTES);
+    put_u64(&pen, ext->prefetch_at);
+    put_u32(&pen, ext->prefetch_count * 4);
+    put_zeros(&pen, V6_EXT_SUPER_BYTES - 52);
 }

@@ -34,6 +34,11 @@ int rafsi_v6_xattr_header(struct span bytes, rafs_error *err)
     return RAFS_OK;
 }
 
+void rafsi_v6_xattr_header_put(uint8_t out[V6_XATTR_HEADER_BYTES])
+{
+    memset(out, 0, V6_XATTR_HEADER_BYTES);
+}
+
 /* Put prefix and suffix together. */
 static int make_name(struct v6_xattr *out, unsigned space, const uint8_t *suffix,
                      size_t suffix_len, uint64_t at, rafs_error *err)
@@ -91,4 +96,39 @@ int rafsi_v6_xattr(struct span bytes, uint64_t left, struct v6_xattr *out,
         return rc;
     *out = xattr;
     return RAFS_OK;
+}
+
+unsigned rafsi_v6_xattr_space(const char *name, size_t len, size_t *prefix)
+{
+    if (len > RAFS_XATTR_NAME_MAX || memchr(name, '\0', len))
+        return 0;
+    for (unsigned i = 1; i < sizeof(spaces) / sizeof(spaces[0]); i++) {
+        size_t text_len = spaces[i].text ? strlen(spaces[i].text) : 0;
+
+        if (text_len == 0 || len < text_len ||
+            memcmp(name, spaces[i].text, text_len) != 0)
+            continue;
+        if (spaces[i].whole != (len == text_len))
+            continue;
+        *prefix = text_len;
+        return i;
+    }
+    return 0;
+}
+
+bool rafsi_v6_xattr_put(const char *name, size_t len, uint16_t value_len,
+                        uint8_t out[V6_XATTR_HEAD_MAX], size_t *used)
+{
+    struct pen pen = pen_of(out, V6_XATTR_HEAD_MAX);
+    size_t prefix = 0;
+    unsigned space = rafsi_v6_xattr_space(name, len, &prefix);
+
+    if (space == 0)
+        return false;
+    put_u8(&pen, (uint8_t)(len - prefix));
+    put_u8(&pen, (uint8_t)space);
+    put_u16(&pen, value_len);
+    put_bytes(&pen, name + prefix, len - prefix);
+    *used = pen.pos;
+    return true;
 }
