@@ -15,7 +15,8 @@ enum {
 void rafsi_http_drop(rafs_http *http, struct http_answer *answer)
 {
     char *const texts[] = {answer->location, answer->authenticate, answer->content_type,
-                           answer->digest,   answer->error_type,   answer->link};
+                           answer->digest,   answer->error_type,   answer->link,
+                           answer->range,    answer->subject,      answer->chunk_min};
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         rafsi_free(&http->env, texts[i]);

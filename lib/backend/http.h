@@ -29,8 +29,11 @@ struct http_request {
     /* "Name: value"; secrets in them show up in no log and no error. */
     const char *headers[HTTP_HEADERS_MAX];
     size_t header_count;
-    const void *body; /* of a POST or PUT; NULL: none */
+    const void *body; /* of a POST, PATCH or PUT; NULL: none */
     size_t body_len;
+    /* How long nothing may be heard, in place of rafs_http_options.stall_timeout_ms,
+     * where a server has much to do before it answers; 0: the client's. */
+    uint32_t patience_ms;
     bool ranged;     /* ask for [offset, offset + len) of the thing */
     uint64_t offset; /* of the range */
     /* Room for the answer. With a range exactly len bytes are wanted, fewer only where
@@ -82,6 +85,9 @@ struct http_answer {
     char *digest;       /* Docker-Content-Digest; NULL: none */
     char *error_type;   /* X-Dragonfly-Error-Type; NULL: none */
     char *link;         /* Link; NULL: none */
+    char *range;        /* Range, of an upload: "0-LAST"; NULL: none */
+    char *subject;      /* OCI-Subject; NULL: none */
+    char *chunk_min;    /* OCI-Chunk-Min-Length; NULL: none */
 };
 
 /*

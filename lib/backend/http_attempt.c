@@ -225,8 +225,22 @@ static bool is_enough(const struct http_attempt *attempt)
     return attempt->full || (attempt->begun && attempt->answer->status / 100 != 2);
 }
 
-static int run(struct http_attempt *attempt, struct http_slot *slot, CURLcode *code,
-               rafs_error *err)
+/* A body on its way to the server is progress too. */
+static void note_sent(struct http_attempt *attempt, CURL *easy)
+{
+    curl_off_t sent = 0;
+
+    if (!attempt->grace_ns || !attempt->request->body)
+        return;
+    curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    if (sent > attempt->sent)
+        attempt->call->deadline_ns =
+            rafsi_now_ns(&attempt->http->env) + attempt->grace_ns;
+    attempt->sent = sent;
+}
+
+static int run(struct http_attempt *attempt, struct http_slot *slot, CURL *easy,
+               CURLcode *code, rafs_error *err)
 {
     const struct rafsi_env *env = &attempt->http->env;
     unsigned turns = 0; /* waited for an end that may never come */
@@ -245,7 +259,10 @@ static int run(struct http_attempt *attempt, struct http_slot *slot, CURLcode *c
         }
         if (curl_multi_perform(slot->multi, &running) != CURLM_OK)
             rc = rafsi_fail_nomem(err, sizeof(*slot));
-        else if (running > 0 && is_enough(attempt) && turns++ == LINGER_TURNS)
+        note_sent(attempt, easy);
+        if (rc < 0)
+            break;
+        if (running > 0 && is_enough(attempt) && turns++ == LINGER_TURNS)
             return RAFS_OK;
         else if (running > 0)
             wait_for_more(attempt, slot->multi,
@@ -399,6 +416,7 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
     attempt->error_bytes = 0;
     keep_error(attempt, "", 0);
     attempt->header_bytes = 0;
+    attempt->sent = 0;
     if (rc == RAFS_OK)
         rc = rafsi_http_take(attempt->http, origin, attempt->call, &slot, err);
     if (rc < 0)
@@ -416,7 +434,7 @@ enum http_verdict rafsi_http_attempt(struct http_attempt *attempt, rafs_error *e
     curl_easy_setopt(pump.easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(pump.easy, CURLOPT_WRITEDATA, &pump);
     added = curl_multi_add_handle(slot->multi, pump.easy) == CURLM_OK;
-    rc = added ? run(attempt, slot, &code, err) : rafsi_fail_nomem(err, 0);
+    rc = added ? run(attempt, slot, pump.easy, &code, err) : rafsi_fail_nomem(err, 0);
     if (rc < 0)
         goto out;
     if (code == CURLE_OK && !attempt->begun)

@@ -35,9 +35,8 @@ struct site_blob {
     char id[RAFS_BLOB_ID_MAX + 1];
 };
 
-/* May a server at `from` send us to `to`? */
-static int judge_redirect(const char *from, const char *to, char *origin, size_t room,
-                          rafs_error *err)
+int rafsi_site_may_send(const char *from, const char *to, char *origin, size_t room,
+                        rafs_error *err)
 {
     int rc = to ? rafsi_url_origin(to, origin, room, NULL) : RAFS_E_BADARG;
 
@@ -99,8 +98,8 @@ static int follow(struct chase *chase, const char *home, const rafs_call *call,
             rc = rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
                             "the server redirects more than %d times", HOPS_MAX);
         else
-            rc = judge_redirect(chase->request->url, chase->answer->location, origin,
-                                sizeof(origin), err);
+            rc = rafsi_site_may_send(chase->request->url, chase->answer->location, origin,
+                                     sizeof(origin), err);
         if (rc == RAFS_OK) {
             rafs_call_count(call, RAFS_EVENT_REDIRECT, 1);
             rafsi_free(env, chase->at);

@@ -33,6 +33,16 @@ int rafsi_site_get(const struct http_site *site, struct http_request *request,
                    const rafs_call *call, struct http_answer *answer, char **where,
                    rafs_error *err);
 
+/* A request with another method, which follows only redirects that keep it (307, 308).
+ * *away, in: the URL was chosen by another server than the site, so it gets no
+ * credentials; out: such a one answered. */
+int rafsi_site_send(const struct http_site *site, struct http_request *request,
+                    bool *away, const rafs_call *call, struct http_answer *answer,
+                    rafs_error *err);
+/* May a server at `from` send us to `to`, which may be NULL? Its origin into out. */
+int rafsi_site_may_send(const char *from, const char *to, char *origin, size_t room,
+                        rafs_error *err);
+
 /* Add text to the URL of `used` bytes in out: letters, digits and "-_.~" as they are, and
  * those in `keep`, the rest escaped. How much is used then; room: it did not fit. */
 size_t rafsi_url_append(char *out, size_t used, size_t room, const char *text,

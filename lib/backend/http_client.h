@@ -83,6 +83,7 @@ struct http_attempt {
     uint64_t retry_ms;      /* Retry-After in seconds; 0: none */
     int64_t retry_at, date; /* Retry-After and Date as a time; -1: none */
     uint64_t header_bytes;  /* of all header lines, also of 1xx answers */
+    curl_off_t sent;        /* of the body of the request */
     bool begun;             /* headers were judged */
     bool full;              /* all that was wanted came; the rest was refused */
     bool forbidden;         /* a link-local address was refused */

@@ -233,5 +233,11 @@ void rafsi_http_header(struct http_attempt *attempt, const char *line, size_t le
         keep(attempt, &answer->error_type, at, len);
     } else if (named(line, name_len, "link")) {
         keep(attempt, &answer->link, at, len);
+    } else if (named(line, name_len, "range")) {
+        keep(attempt, &answer->range, at, len);
+    } else if (named(line, name_len, "oci-subject")) {
+        keep(attempt, &answer->subject, at, len);
+    } else if (named(line, name_len, "oci-chunk-min-length")) {
+        keep(attempt, &answer->chunk_min, at, len);
     }
 }

@@ -115,6 +115,8 @@ void rafsi_http_set(CURL *easy, struct http_attempt *attempt, struct curl_slist 
     const rafs_http *http = attempt->http;
     const char *method = request->method ? request->method : "GET";
     const char *url = request->sent_url ? request->sent_url : request->url;
+    uint32_t patience_ms =
+        request->patience_ms ? request->patience_ms : http->options.stall_timeout_ms;
 
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
@@ -134,8 +136,7 @@ void rafsi_http_set(CURL *easy, struct http_attempt *attempt, struct curl_slist 
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)http->options.connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW_BYTES_PER_S);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-                     (long)(http->options.stall_timeout_ms + 999) / 1000);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(patience_ms + 999) / 1000);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 262144L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
