@@ -25,11 +25,13 @@
 #include "inode.h"
 #include "layout.h"
 #include "limits.h"
+#include "origin.h"
 #include "prefetch.h"
 #include "queue.h"
 #include "read.h"
 #include "registry.h"
 #include "stats.h"
+#include "target.h"
 #include "trace.h"
 #include "version.h"
 

@@ -27,6 +27,8 @@ int rafsi_layout_backend(struct oci_layout *layout, rafs_backend **out, rafs_err
  * RAFS_E_NOENT with the names that there are. */
 int rafsi_layout_pick(const void *json, size_t len, const char *tag,
                       uint8_t out[OCI_DIGEST_BYTES], rafs_error *err);
+/* Is this name that of a list of what hangs on a manifest, sha256-HEX? */
+bool rafsi_layout_is_list(const char *name);
 /* The content of the file oci-layout: RAFS_E_UNSUPPORTED unless it is of version 1. */
 int rafsi_layout_version(const void *json, size_t len, rafs_error *err);
 

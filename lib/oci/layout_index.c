@@ -42,12 +42,21 @@ static const char *annotation(const json_t *entry, const char *key)
     return json_string_value(json_object_get(json_object_get(entry, "annotations"), key));
 }
 
-/* Signatures, attestations and the like are no images. */
+bool rafsi_layout_is_list(const char *name)
+{
+    return strncmp(name, "sha256-", 7) == 0 && strlen(name) == 7 + 64 &&
+           strspn(name + 7, "0123456789abcdef") == 64;
+}
+
+/* Signatures, attestations, lists of them and the like are no images. */
 static bool may_be_image(const json_t *entry)
 {
     const char *type = json_string_value(json_object_get(entry, "mediaType"));
     const char *artifact = json_string_value(json_object_get(entry, "artifactType"));
+    const char *name = annotation(entry, REF_NAME);
 
+    if (name && rafsi_layout_is_list(name))
+        return false;
     return (!type || type[0] == '\0' || rafsi_oci_media_kind(type) != 0) &&
            (!artifact || artifact[0] == '\0' ||
             strcmp(artifact, OCI_NYDUS_ARTIFACT) == 0);

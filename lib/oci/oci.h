@@ -9,9 +9,12 @@
 
 #include "oci/layout.h"
 #include "oci/mirrors.h"
+#include "oci/origin.h"
 #include "oci/pull.h"
 #include "oci/registry.h"
 #include "oci/store.h"
+#include "oci/target.h"
 #include "oci/text.h"
+#include "oci/where.h"
 
 #endif

@@ -20,6 +20,24 @@ void rafsi_wipe_free(const struct rafsi_env *env, char *secret)
     rafsi_free(env, secret);
 }
 
+void rafsi_pass_scopes(const struct oci_registry *registry, const char *also,
+                       const char *asked, char out[OCI_SCOPES_MAX])
+{
+    size_t used = 0;
+
+    if (!registry->writes && asked[0] != '\0') {
+        snprintf(out, OCI_SCOPES_MAX, "%s", asked);
+        return;
+    }
+    used += (size_t)snprintf(out, OCI_SCOPES_MAX, "repository:%s:%s", registry->repo,
+                             registry->writes ? "pull,push" : "pull");
+    if (also[0] != '\0')
+        used += (size_t)snprintf(out + used, OCI_SCOPES_MAX - used, " repository:%s:pull",
+                                 also);
+    if (asked[0] != '\0' && !strstr(out, asked))
+        snprintf(out + used, OCI_SCOPES_MAX - used, " %s", asked);
+}
+
 /* A header line out of a credential or token. */
 static int bearer_line(const struct rafsi_env *env, const char *token, char **out,
                        rafs_error *err)
@@ -54,10 +72,10 @@ static int get_credential(struct oci_registry *registry, uint32_t attempt,
 
 /* Ask the token server: by GET with a query, or by POST with an identity token. */
 static int ask_token(struct oci_registry *registry, const struct oci_challenge *challenge,
-                     const rafs_credential *credential, const rafs_call *call,
-                     struct http_answer *answer, uint8_t *body, rafs_error *err)
+                     const char *scope, const rafs_credential *credential,
+                     const rafs_call *call, struct http_answer *answer, uint8_t *body,
+                     rafs_error *err)
 {
-    char scope[600];
     char *text = rafsi_alloc_zero(&registry->env, FORM_MAX);
     char *basic = NULL;
     struct http_request request = {
@@ -67,7 +85,6 @@ static int ask_token(struct oci_registry *registry, const struct oci_challenge *
 
     if (!text)
         return rafsi_fail_nomem(err, FORM_MAX);
-    snprintf(scope, sizeof(scope), "repository:%s:pull", registry->repo);
     if (post) {
         rc = rafsi_oci_token_form(challenge, scope, credential->secret, text, FORM_MAX,
                                   err);
@@ -141,6 +158,9 @@ static int bearer(struct oci_registry *registry, const struct oci_challenge *cha
                   struct pass *out, rafs_error *err)
 {
     uint64_t now = rafsi_now_ns(&registry->env);
+    char also[sizeof(registry->also)];
+    struct oci_challenge question = *challenge;
+    char scopes[OCI_SCOPES_MAX];
     uint8_t *body = NULL;
     struct http_answer answer;
     uint64_t life_s = 0;
@@ -156,7 +176,12 @@ static int bearer(struct oci_registry *registry, const struct oci_challenge *cha
     body = rafsi_alloc(&registry->env, TOKEN_BODY_MAX);
     if (!body)
         return rafsi_fail_nomem(err, TOKEN_BODY_MAX);
-    rc = ask_token(registry, challenge, credential, call, &answer, body, err);
+    pthread_mutex_lock(&registry->lock);
+    memcpy(also, registry->also, sizeof(also));
+    pthread_mutex_unlock(&registry->lock);
+    rafsi_pass_scopes(registry, also, challenge->scope, scopes);
+    question.scope[0] = '\0'; /* it is in ours */
+    rc = ask_token(registry, &question, scopes, credential, call, &answer, body, err);
     if (rc < 0)
         goto out;
     if (answer.status == 401 || answer.status == 403)

@@ -11,13 +11,7 @@ enum {
     REFERRERS_MAX = 8    /* that are looked at */
 };
 
-struct document {
-    uint8_t *bytes;
-    size_t len;
-    uint8_t digest[OCI_DIGEST_BYTES];
-};
-
-static void drop(const struct rafsi_env *env, struct document *document)
+void rafsi_document_drop(const struct rafsi_env *env, struct oci_document *document)
 {
     rafsi_free(env, document->bytes);
     document->bytes = NULL;
@@ -25,7 +19,7 @@ static void drop(const struct rafsi_env *env, struct document *document)
 
 /* Compare what came with what was named. */
 static int compare(const struct oci_pull *pull, const char *what,
-                   const struct document *document, const uint8_t *wanted,
+                   const struct oci_document *document, const uint8_t *wanted,
                    rafs_error *err)
 {
     char want[65], have[65];
@@ -39,7 +33,8 @@ static int compare(const struct oci_pull *pull, const char *what,
                       want);
 }
 
-static int hash(const struct oci_pull *pull, struct document *document, rafs_error *err)
+static int hash(const struct oci_pull *pull, struct oci_document *document,
+                rafs_error *err)
 {
     return rafsi_hash_bytes(pull->hashes, RAFS_DIGEST_SHA256,
                             document->bytes ? (const void *)document->bytes : "",
@@ -48,7 +43,7 @@ static int hash(const struct oci_pull *pull, struct document *document, rafs_err
 
 /* From the shelf. What was spoiled there is as good as missing. */
 static bool find(const struct oci_pull *pull, const uint8_t *wanted, uint64_t limit,
-                 const char *kind, const struct rafsi_env *env, struct document *out)
+                 const char *kind, const struct rafsi_env *env, struct oci_document *out)
 {
     const struct oci_shelf *shelf = pull->shelf;
 
@@ -57,14 +52,13 @@ static bool find(const struct oci_pull *pull, const uint8_t *wanted, uint64_t li
         return false;
     if (hash(pull, out, NULL) == RAFS_OK && rafsi_digest_equal(out->digest, wanted))
         return true;
-    drop(env, out);
+    rafsi_document_drop(env, out);
     return false;
 }
 
-/* what: for errors; kind: its name on the shelf. */
-static int get(const struct oci_pull *pull, const struct oci_wanted *wanted,
-               const char *what, const char *kind, const struct rafsi_env *env,
-               struct document *out, rafs_error *err)
+int rafsi_oci_get(const struct oci_pull *pull, const struct oci_wanted *wanted,
+                  const char *what, const char *kind, const struct rafsi_env *env,
+                  struct oci_document *out, rafs_error *err)
 {
     const struct oci_store *store = pull->store;
     /* What hangs on a digest is not bound by it. */
@@ -81,14 +75,13 @@ static int get(const struct oci_pull *pull, const struct oci_wanted *wanted,
     if (rc == RAFS_OK && pull->shelf)
         pull->shelf->keep(pull->shelf->user, kind, out->digest, out->bytes, out->len);
     if (rc < 0)
-        drop(env, out);
+        rafsi_document_drop(env, out);
     return rafsi_fail_object(err, rc, "%s", what);
 }
 
-/* By digest or, if that is NULL, by tag. */
-static int get_manifest(const struct oci_pull *pull, const uint8_t *digest,
-                        const char *tag, const struct rafsi_env *env,
-                        struct document *out, rafs_error *err)
+int rafsi_oci_get_manifest(const struct oci_pull *pull, const uint8_t *digest,
+                           const char *tag, const struct rafsi_env *env,
+                           struct oci_document *out, rafs_error *err)
 {
     struct oci_wanted wanted = {OCI_GET_MANIFEST, digest, tag, OCI_JSON_MAX};
     const struct oci_store *store = pull->store;
@@ -101,19 +94,19 @@ static int get_manifest(const struct oci_pull *pull, const uint8_t *digest,
             return rc;
         wanted.digest = found;
     }
-    return get(pull, &wanted, "manifest", "manifest", env, out, err);
+    return rafsi_oci_get(pull, &wanted, "manifest", "manifest", env, out, err);
 }
 
 static int get_by_digest(const struct oci_pull *pull, const uint8_t *digest,
-                         const struct rafsi_env *env, struct document *out,
+                         const struct rafsi_env *env, struct oci_document *out,
                          rafs_error *err)
 {
-    return get_manifest(pull, digest, NULL, env, out, err);
+    return rafsi_oci_get_manifest(pull, digest, NULL, env, out, err);
 }
 
 /* From what was asked for down to a manifest. */
 static int get_image(const struct oci_pull *pull, const struct rafsi_env *env,
-                     struct document *out, rafs_error *err)
+                     struct oci_document *out, rafs_error *err)
 {
     struct oci_platform platform;
     int rc = RAFS_OK;
@@ -123,7 +116,7 @@ static int get_image(const struct oci_pull *pull, const struct rafsi_env *env,
     else
         rafsi_oci_platform_host(&platform);
     if (rc == RAFS_OK)
-        rc = get_manifest(pull, pull->digest, pull->tag, env, out, err);
+        rc = rafsi_oci_get_manifest(pull, pull->digest, pull->tag, env, out, err);
     for (unsigned depth = 0; rc == RAFS_OK; depth++) {
         struct oci_descriptor chosen;
         enum oci_kind kind;
@@ -136,29 +129,28 @@ static int get_image(const struct oci_pull *pull, const struct rafsi_env *env,
                             "an index in an index in an index");
         if (rc == RAFS_OK)
             rc = rafsi_oci_index_pick(out->bytes, out->len, &platform, &chosen, err);
-        drop(env, out);
+        rafsi_document_drop(env, out);
         if (rc == RAFS_OK)
             rc = get_by_digest(pull, chosen.digest, env, out, err);
     }
-    drop(env, out);
+    rafsi_document_drop(env, out);
     return rc;
 }
 
-/* The list of what hangs on a manifest: by the API, else by the tag that stands for it.
- */
-static int get_referrers(const struct oci_pull *pull, const uint8_t *subject,
-                         const struct rafsi_env *env, struct document *out,
-                         rafs_error *err)
+int rafsi_oci_get_referrers(const struct oci_pull *pull, const uint8_t *subject,
+                            const struct rafsi_env *env, struct oci_document *out,
+                            rafs_error *err)
 {
     struct oci_wanted wanted = {OCI_GET_REFERRERS, subject, NULL, OCI_JSON_MAX};
     char tag[OCI_DIGEST_TEXT];
-    int rc = get(pull, &wanted, "list of referrers", "referrers", env, out, err);
+    int rc =
+        rafsi_oci_get(pull, &wanted, "list of referrers", "referrers", env, out, err);
 
     if (rc != RAFS_E_NOENT)
         return rc;
     rafsi_oci_digest_text(subject, tag);
     tag[6] = '-'; /* sha256-HEX is the tag */
-    return get_manifest(pull, NULL, tag, env, out, err);
+    return rafsi_oci_get_manifest(pull, NULL, tag, env, out, err);
 }
 
 /* A RAFS form that hangs on the image: the first whose own manifest says so. */
@@ -166,12 +158,12 @@ static int find_referrer(const struct oci_pull *pull, const uint8_t *subject,
                          const struct rafsi_env *env, struct oci_manifest *out,
                          rafs_error *err)
 {
-    struct document list = {0};
-    int rc = get_referrers(pull, subject, env, &list, err);
+    struct oci_document list = {0};
+    int rc = rafsi_oci_get_referrers(pull, subject, env, &list, err);
 
     for (size_t i = 0; rc == RAFS_OK && i < REFERRERS_MAX; i++) {
         struct oci_descriptor entry;
-        struct document one = {0};
+        struct oci_document one = {0};
         int bad;
 
         rc = rafsi_oci_referrer_pick(list.bytes, list.len, i, &entry, err);
@@ -180,33 +172,33 @@ static int find_referrer(const struct oci_pull *pull, const uint8_t *subject,
         bad = get_by_digest(pull, entry.digest, env, &one, err);
         if (bad == RAFS_OK)
             bad = rafsi_oci_manifest_parse(env, one.bytes, one.len, out, err);
-        drop(env, &one);
+        rafsi_document_drop(env, &one);
         if (bad == RAFS_E_CANCELLED || bad == RAFS_E_TIMEOUT || bad == RAFS_E_NOMEM)
             rc = bad;
         if (bad < 0)
             continue;
         if (out->has_subject && rafsi_digest_equal(out->subject.digest, subject) &&
             rafsi_oci_manifest_is_rafs(out, NULL) == RAFS_OK) {
-            drop(env, &list);
+            rafsi_document_drop(env, &list);
             return RAFS_OK;
         }
         rafsi_oci_manifest_drop(env, out);
     }
-    drop(env, &list);
+    rafsi_document_drop(env, &list);
     return rc == RAFS_OK ? RAFS_E_NOENT : rc;
 }
 
 static int choose(const struct oci_pull *pull, const struct rafsi_env *env,
                   struct oci_manifest *out, bool *bound, rafs_error *err)
 {
-    struct document image = {0};
+    struct oci_document image = {0};
     rafs_error why = RAFS_ERROR_INIT;
     int rc = get_image(pull, env, &image, err);
 
     *bound = pull->digest != NULL;
     if (rc == RAFS_OK)
         rc = rafsi_oci_manifest_parse(env, image.bytes, image.len, out, err);
-    drop(env, &image);
+    rafsi_document_drop(env, &image);
     if (rc < 0)
         return rc;
     rc = rafsi_oci_manifest_is_rafs(out, &why);
@@ -230,10 +222,10 @@ static int get_config(const struct oci_pull *pull, const struct oci_manifest *ma
 {
     struct oci_wanted wanted = {OCI_GET_LAYER, manifest->config.digest, NULL,
                                 OCI_JSON_MAX};
-    struct document config = {0};
-    int rc = get(pull, &wanted, "config", "config", env, &config, err);
+    struct oci_document config = {0};
+    int rc = rafsi_oci_get(pull, &wanted, "config", "config", env, &config, err);
 
-    drop(env, &config);
+    rafsi_document_drop(env, &config);
     return rc;
 }
 
@@ -241,7 +233,7 @@ int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
                    uint8_t **bootstrap, size_t *len, bool *bound, rafs_error *err)
 {
     struct oci_manifest manifest;
-    struct document layer = {0};
+    struct oci_document layer = {0};
     int rc = choose(pull, env, &manifest, bound, err);
 
     if (rc < 0)
@@ -259,7 +251,7 @@ int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
         struct oci_wanted wanted = {OCI_GET_LAYER, manifest.bootstrap.digest, NULL,
                                     manifest.bootstrap.size};
 
-        rc = get(pull, &wanted, "bootstrap layer", "boot", env, &layer, err);
+        rc = rafsi_oci_get(pull, &wanted, "bootstrap layer", "boot", env, &layer, err);
     }
     if (rc == RAFS_OK && pull->config && pull->shelf)
         rc = get_config(pull, &manifest, env, err);
@@ -267,6 +259,6 @@ int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
     if (rc == RAFS_OK)
         rc = rafsi_layer_bootstrap(env, layer.bytes, layer.len, pull->bootstrap_limit,
                                    pull->call, bootstrap, len, err);
-    drop(env, &layer);
+    rafsi_document_drop(env, &layer);
     return rc;
 }

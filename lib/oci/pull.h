@@ -36,4 +36,27 @@ struct oci_pull {
 int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
                    uint8_t **bootstrap, size_t *len, bool *bound, rafs_error *err);
 
+/* A document with its digest. */
+struct oci_document {
+    uint8_t *bytes; /* env's memory */
+    size_t len;
+    uint8_t digest[OCI_DIGEST_BYTES];
+};
+void rafsi_document_drop(const struct rafsi_env *env, struct oci_document *document);
+
+/* One step of it, compared with wanted->digest but for lists of referrers. what: for
+ * errors; kind: its name on the shelf. */
+int rafsi_oci_get(const struct oci_pull *pull, const struct oci_wanted *wanted,
+                  const char *what, const char *kind, const struct rafsi_env *env,
+                  struct oci_document *out, rafs_error *err);
+/* By digest or, if that is NULL, by tag. */
+int rafsi_oci_get_manifest(const struct oci_pull *pull, const uint8_t *digest,
+                           const char *tag, const struct rafsi_env *env,
+                           struct oci_document *out, rafs_error *err);
+/* The list of what hangs on a manifest: by the API, else by the tag that stands for it.
+ */
+int rafsi_oci_get_referrers(const struct oci_pull *pull, const uint8_t *subject,
+                            const struct rafsi_env *env, struct oci_document *out,
+                            rafs_error *err);
+
 #endif

@@ -152,6 +152,21 @@ int rafsi_registry_new(rafs_http *http, const struct oci_reference *reference,
     return rc;
 }
 
+void rafsi_registry_writes(struct oci_registry *registry, const char *also)
+{
+    registry->writes = true;
+    if (!also)
+        return;
+    pthread_mutex_lock(&registry->lock);
+    if (strcmp(registry->also, also) != 0) {
+        snprintf(registry->also, sizeof(registry->also), "%s", also);
+        /* The token that is there does not reach so far. */
+        if (registry->line)
+            registry->pass.renew_ns = 1;
+    }
+    pthread_mutex_unlock(&registry->lock);
+}
+
 static void wait_slice(struct oci_registry *registry)
 {
     rafsi_wait_ns(&registry->renewed, &registry->lock, 20 * 1000 * 1000);
@@ -356,7 +371,7 @@ static void registry_release(void *user)
     rafsi_registry_drop(user);
 }
 
-static struct http_site site_of(struct oci_registry *registry)
+struct http_site rafsi_registry_site(struct oci_registry *registry)
 {
     return (struct http_site){.http = registry->http,
                               .user = registry,
@@ -369,7 +384,7 @@ static struct http_site site_of(struct oci_registry *registry)
 int rafsi_registry_backend(struct oci_registry *registry, rafs_backend **out,
                            rafs_error *err)
 {
-    struct http_site site = site_of(registry);
+    struct http_site site = rafsi_registry_site(registry);
     int rc = rafsi_backend_new_site(&site, out, err);
 
     if (rc == RAFS_OK)
@@ -438,7 +453,7 @@ static int registry_get(void *user, const struct oci_wanted *wanted,
                                         [OCI_GET_LAYER] = "layer",
                                         [OCI_GET_REFERRERS] = "list of referrers"};
     struct oci_registry *registry = user;
-    struct http_site site = site_of(registry);
+    struct http_site site = rafsi_registry_site(registry);
     struct document document = {.env = env};
     struct http_request request = {
         .piece = add_piece, .user = &document, .piece_max = wanted->limit};

@@ -28,6 +28,10 @@ void rafsi_registry_drop(struct oci_registry *registry);
  */
 void rafsi_registry_disown(struct oci_registry *registry);
 
+/* What is asked for from now on is to be written to, and blobs are taken from the
+ * repository `also` (NULL: as before). */
+void rafsi_registry_writes(struct oci_registry *registry, const char *also);
+
 /* Its documents: manifests, layers and the API for referrers. */
 struct oci_store rafsi_registry_store(struct oci_registry *registry);
 

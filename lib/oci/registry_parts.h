@@ -2,7 +2,7 @@
 #ifndef RAFSI_OCI_REGISTRY_PARTS_H
 #define RAFSI_OCI_REGISTRY_PARTS_H
 
-/* What registry.c and pass.c share; nobody else includes it. */
+/* What the files about registries share; nobody else includes it. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -35,6 +35,7 @@ struct oci_registry {
     char *base;                  /* "https://HOST/v2" */
     char query[3 * 256 + 8];     /* "?ns=…" of a mirror; "": none */
     struct oci_registry *origin; /* of a mirror, whose credentials it uses; NULL: none */
+    bool writes;                 /* a token is to allow for pushing */
     rafs_credentials_source credentials;
     pthread_mutex_t lock;
     pthread_cond_t renewed;
@@ -43,6 +44,7 @@ struct oci_registry {
     struct pass pass;              /* its line is in `line` */
     struct shared_text *line;      /* NULL: none is needed as far as known */
     struct shared_text *challenge; /* the last one, for renewals before the end */
+    char also[256];                /* another repository, to be read; "": none */
     uint64_t failures;             /* to renew it, and how the last of them went */
     rafs_error failure;
 };
@@ -54,6 +56,8 @@ int rafsi_registry_start(rafs_http *http, const char *repo, struct oci_registry 
 /* Where its URLs begin: path is "/v2" or another one. */
 int rafsi_registry_set_base(struct oci_registry *registry, const char *path,
                             rafs_error *err);
+/* How it is asked, with what lets us in. */
+struct http_site rafsi_registry_site(struct oci_registry *registry);
 void rafsi_registry_destroy(struct oci_registry *registry);
 
 /* Free a text after its bytes were overwritten; NULL is fine. */
@@ -61,6 +65,12 @@ void rafsi_wipe_free(const struct rafsi_env *env, char *secret);
 
 /* pass.c: is this host, with or without a port, the machine itself? */
 bool rafsi_is_loopback(const char *host);
+/* What a token is to allow for: what the challenge asks for, and what is going to be
+ * done.
+ */
+enum { OCI_SCOPES_MAX = OCI_PARAM_MAX + 2 * 256 + 64 };
+void rafsi_pass_scopes(const struct oci_registry *registry, const char *also,
+                       const char *asked, char out[OCI_SCOPES_MAX]);
 /* Answer a challenge. `first` is 1 if the credentials were refused before. */
 int rafsi_pass_make(struct oci_registry *registry, const char *challenge_text,
                     uint32_t first, const rafs_call *call, struct pass *out,
