@@ -90,6 +90,9 @@ struct v5_xattr {
  * lie in a file of file_size bytes without overlap. */
 int rafsi_v5_super(struct span head, uint64_t file_size, struct v5_super *out,
                    rafs_error *err);
+/* The compressor and the digest algorithm are those of the flags. The rest of the super
+ * block is zero. */
+void rafsi_v5_super_put(const struct v5_super *super, uint8_t out[V5_SUPER_USED]);
 /* How large the entries of the extended table are can only be told from the room that it
  * has up to what follows it: a table, the first inode record (first_record) or the end.
  */
@@ -103,12 +106,20 @@ int rafsi_v5_super_extended(struct v5_super *super, uint64_t file_size,
  * its readahead as prefetch_size, the rest to zero. */
 int rafsi_v5_blob(struct span head, struct blob_record *out, size_t *used,
                   rafs_error *err);
+/* Without the NUL, which stands between entries; *used of V5_BLOB_HEAD_BYTES. */
+void rafsi_v5_blob_put(const struct blob_record *blob, uint8_t out[V5_BLOB_HEAD_BYTES],
+                       size_t *used);
 /* An entry of the extended table, 64 or 32 bytes: fills sizes, count, features. */
 int rafsi_v5_extended_blob(struct span entry, struct blob_record *out, rafs_error *err);
+void rafsi_v5_extended_blob_put(const struct blob_record *blob,
+                                uint8_t out[V5_EXTENDED_BYTES]);
+/* Features that a v5 image cannot have. */
+uint32_t rafsi_v5_blob_excess(const struct blob_record *blob);
 
 /* v5_inode.c. The 128 bytes; all that can be told from them and the super block. */
 int rafsi_v5_inode(struct span bytes, const struct v5_super *super, struct v5_inode *out,
                    rafs_error *err);
+void rafsi_v5_inode_put(const struct v5_inode *inode, uint8_t out[V5_INODE_BYTES]);
 /* The name of the record at `at` is name_size bytes at rafsi_v5_name_at(). */
 static inline uint64_t rafsi_v5_name_at(uint64_t at)
 {
@@ -125,5 +136,9 @@ int rafsi_v5_inode_layout(struct v5_inode *inode, uint64_t at, uint64_t xattr_by
  * end of the table; head holds the first min(rest, V5_XATTR_HEAD_BYTES). */
 int rafsi_v5_xattr(struct span head, uint64_t rest, struct v5_xattr *out,
                    rafs_error *err);
+/* All of a pair but its value: *used of V5_XATTR_HEAD_BYTES. False: no image can hold
+ * such a name. */
+bool rafsi_v5_xattr_put(const char *name, size_t len, uint32_t value_len,
+                        uint8_t out[V5_XATTR_HEAD_BYTES], size_t *used);
 
 #endif

@@ -45,6 +45,22 @@ int rafsi_v5_blob(struct span head, struct blob_record *out, size_t *used,
     return RAFS_OK;
 }
 
+void rafsi_v5_blob_put(const struct blob_record *blob, uint8_t out[V5_BLOB_HEAD_BYTES],
+                       size_t *used)
+{
+    struct pen pen = pen_of(out, V5_BLOB_HEAD_BYTES);
+
+    put_u32(&pen, 0);
+    put_u32(&pen, (uint32_t)rafsi_min(blob->prefetch_size, UINT32_MAX));
+    put_bytes(&pen, blob->id, strnlen(blob->id, RAFS_BLOB_ID_MAX));
+    *used = pen.pos;
+}
+
+uint32_t rafsi_v5_blob_excess(const struct blob_record *blob)
+{
+    return blob->features & (uint32_t)FEATURES_V6;
+}
+
 /*
  * An entry of the extended blob table. 64 bytes: 0 number of chunks; 4 features; 8 plain
  * size (8); 16 stored size (8); 24 zeros. As of 2021 32 bytes: 0 number of chunks; 4
@@ -85,4 +101,16 @@ int rafsi_v5_extended_blob(struct span entry, struct blob_record *out, rafs_erro
     out->uncompressed_size = uncompressed_size;
     out->compressed_size = compressed_size;
     return RAFS_OK;
+}
+
+void rafsi_v5_extended_blob_put(const struct blob_record *blob,
+                                uint8_t out[V5_EXTENDED_BYTES])
+{
+    struct pen pen = pen_of(out, V5_EXTENDED_BYTES);
+
+    put_u32(&pen, blob->chunk_count);
+    put_u32(&pen, blob->features);
+    put_u64(&pen, blob->uncompressed_size);
+    put_u64(&pen, blob->compressed_size);
+    put_zeros(&pen, V5_EXTENDED_BYTES - 24);
 }

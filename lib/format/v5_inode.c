@@ -159,6 +159,31 @@ int rafsi_v5_inode(struct span bytes, const struct v5_super *super, struct v5_in
     return rc;
 }
 
+void rafsi_v5_inode_put(const struct v5_inode *inode, uint8_t out[V5_INODE_BYTES])
+{
+    struct pen pen = pen_of(out, V5_INODE_BYTES);
+
+    put_bytes(&pen, inode->digest, sizeof(inode->digest));
+    put_u64(&pen, inode->parent);
+    put_u64(&pen, inode->ino);
+    put_u32(&pen, inode->uid);
+    put_u32(&pen, inode->gid);
+    put_u32(&pen, 0);
+    put_u32(&pen, inode->mode);
+    put_u64(&pen, inode->size);
+    put_u64(&pen, inode->blocks);
+    put_u64(&pen, inode->flags);
+    put_u32(&pen, inode->nlink);
+    put_u32(&pen, inode->child_index);
+    put_u32(&pen, inode->child_count);
+    put_u16(&pen, inode->name_size);
+    put_u16(&pen, inode->target_size);
+    put_u32(&pen, inode->rdev);
+    put_u32(&pen, inode->mtime_nsec);
+    put_u64(&pen, inode->mtime);
+    put_u64(&pen, 0);
+}
+
 static uint64_t padded(uint64_t bytes)
 {
     return (bytes + 7) & ~(uint64_t)7;

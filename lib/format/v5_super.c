@@ -149,6 +149,26 @@ int rafsi_v5_super(struct span head, uint64_t file_size, struct v5_super *out,
     return rc;
 }
 
+void rafsi_v5_super_put(const struct v5_super *super, uint8_t out[V5_SUPER_USED])
+{
+    struct pen pen = pen_of(out, V5_SUPER_USED);
+
+    put_u32(&pen, V5_MAGIC);
+    put_u32(&pen, V5_VERSION);
+    put_u32(&pen, V5_SUPER_BYTES);
+    put_u32(&pen, super->chunk_size);
+    put_u64(&pen, super->flags);
+    put_u64(&pen, super->inodes);
+    put_u64(&pen, super->inode_table);
+    put_u64(&pen, super->prefetch_table);
+    put_u64(&pen, super->blob_table);
+    put_u32(&pen, super->inode_table_entries);
+    put_u32(&pen, super->prefetch_entries);
+    put_u32(&pen, super->blob_table_bytes);
+    put_u32(&pen, super->extended_entries);
+    put_u64(&pen, super->extended_table);
+}
+
 int rafsi_v5_super_extended(struct v5_super *super, uint64_t file_size,
                             uint64_t first_record, rafs_error *err)
 {

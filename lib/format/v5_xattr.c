@@ -59,3 +59,17 @@ int rafsi_v5_xattr(struct span head, uint64_t rest, struct v5_xattr *out, rafs_e
                              .pair_len = 4 + len};
     return RAFS_OK;
 }
+
+bool rafsi_v5_xattr_put(const char *name, size_t len, uint32_t value_len,
+                        uint8_t out[V5_XATTR_HEAD_BYTES], size_t *used)
+{
+    struct pen pen = pen_of(out, V5_XATTR_HEAD_BYTES);
+
+    if (len > RAFS_XATTR_NAME_MAX || memchr(name, 0, len) || !known_namespace(name, len))
+        return false;
+    put_u32(&pen, (uint32_t)len + 1 + value_len);
+    put_bytes(&pen, name, len);
+    put_u8(&pen, 0);
+    *used = pen.pos;
+    return true;
+}
