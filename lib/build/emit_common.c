@@ -205,3 +205,20 @@ uint64_t rafsi_emit_flags(const struct emit *emit)
         flags |= SB_HAS_XATTR;
     return flags;
 }
+
+void rafsi_emit_record(const struct emit *emit, const struct build_chunk *chunk,
+                       uint64_t file_offset, struct chunk_record *out)
+{
+    *out = (struct chunk_record){
+        .blob = emit->number[chunk->blob],
+        .flags = chunk->flags,
+        .compressed_size = chunk->compressed_size,
+        .uncompressed_size = chunk->uncompressed_size,
+        .compressed_offset = chunk->compressed_offset,
+        .uncompressed_offset = chunk->uncompressed_offset,
+        .file_offset = file_offset,
+        .index = chunk->index,
+        .crc32 = chunk->crc32,
+    };
+    memcpy(out->digest, chunk->digest, sizeof(out->digest));
+}

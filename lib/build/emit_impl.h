@@ -60,6 +60,10 @@ static inline uint32_t rafsi_emit_chunks(const struct build_image *image,
     return count;
 }
 
+/* A chunk as the tables have it. */
+void rafsi_emit_record(const struct emit *emit, const struct build_chunk *chunk,
+                       uint64_t file_offset, struct chunk_record *out);
+
 /* Super block flags of both versions, from the image and the blobs in the table. */
 uint64_t rafsi_emit_flags(const struct emit *emit);
 

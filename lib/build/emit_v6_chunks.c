@@ -123,19 +123,10 @@ int rafsi_v6_sort_chunks(struct v6_emit *v6)
 
 static int write_record(struct v6_emit *v6, const struct build_chunk *chunk)
 {
-    struct chunk_record record = {
-        .blob = v6->emit.number[chunk->blob],
-        .flags = chunk->flags,
-        .compressed_size = chunk->compressed_size,
-        .uncompressed_size = chunk->uncompressed_size,
-        .compressed_offset = chunk->compressed_offset,
-        .uncompressed_offset = chunk->uncompressed_offset,
-        .index = chunk->index,
-        .crc32 = chunk->crc32,
-    };
+    struct chunk_record record;
     uint8_t bytes[CHUNK_RECORD_BYTES];
 
-    memcpy(record.digest, chunk->digest, sizeof(record.digest));
+    rafsi_emit_record(&v6->emit, chunk, 0, &record);
     rafsi_chunk_record_put(&record, bytes);
     return rafsi_emit_put(&v6->emit, bytes, sizeof(bytes));
 }
