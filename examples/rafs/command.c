@@ -76,9 +76,9 @@ void command_stop(void)
 
 static int rank_of(int exit_code)
 {
-    static const int order[] = {EXIT_GOOD,   EXIT_NO_PATH,     EXIT_UNSUPPORTED,
-                                EXIT_SOURCE, EXIT_INTERRUPTED, EXIT_CORRUPT,
-                                EXIT_USAGE};
+    static const int order[] = {EXIT_GOOD,        EXIT_DIFFERENT, EXIT_NO_PATH,
+                                EXIT_UNSUPPORTED, EXIT_SOURCE,    EXIT_INTERRUPTED,
+                                EXIT_CORRUPT,     EXIT_USAGE};
 
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         if (order[i] == exit_code)

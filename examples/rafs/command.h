@@ -30,6 +30,7 @@ enum {
     EXIT_USAGE = 2,
     EXIT_SOURCE = 3, /* image, blob, network or output failed; deadline; no memory */
     EXIT_UNSUPPORTED = 4,
+    EXIT_DIFFERENT = 5, /* what was compared is not the same */
     EXIT_NO_PATH = 6,
     EXIT_INTERRUPTED = 130
 };
@@ -39,7 +40,7 @@ struct outcome {
     int code;
 };
 
-/* Note one more exit code: 1 wins over 130, then 3, 4, 6, 0. 2 stands alone. */
+/* Note one more exit code: 1 wins over 130, then 3, 4, 6, 5, 0. 2 stands alone. */
 void outcome_note(struct outcome *outcome, int exit_code);
 
 /* Values of the common long options; those of a subcommand begin at OPT_OWN. */
@@ -258,6 +259,7 @@ int cmd_ls(int argc, char **argv);
 int cmd_prefetch(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
 int cmd_readlink(int argc, char **argv);
+int cmd_sharing(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_tar(int argc, char **argv);
 int cmd_trace(int argc, char **argv);

@@ -20,6 +20,7 @@ static const struct {
     {"prefetch", cmd_prefetch, "fetch parts of an image beforehand"},
     {"pull", cmd_pull, "fetch all of an image, to read it offline"},
     {"readlink", cmd_readlink, "print targets of symbolic links"},
+    {"sharing", cmd_sharing, "show what images have in common"},
     {"stat", cmd_stat, "show all attributes of files"},
     {"tar", cmd_tar, "write a pax archive to standard output"},
     {"trace", cmd_trace, "show what was read when"},

@@ -4,7 +4,7 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='cache cat check chunks extract find help info ls prefetch pull readlink stat tar trace'
+    local commands='cache cat check chunks extract find help info ls prefetch pull readlink sharing stat tar trace'
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
@@ -58,7 +58,7 @@ _rafs()
         ;;
     cat) options='--offset --length' ;;
     check) options='--json --metadata-only' ;;
-    chunks | info) options='--json' ;;
+    chunks | info | sharing) options='--json' ;;
     prefetch) options='--table --trace --bandwidth --progress --json' ;;
     pull) options='--dry-run --bandwidth --progress --json' ;;
     trace) options='--json -o --size' ;;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands cache cat check chunks extract find help info ls prefetch pull readlink stat tar trace
+set -l commands cache cat check chunks extract find help info ls prefetch pull readlink sharing stat tar trace
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l some "__fish_seen_subcommand_from $commands"
 
@@ -17,6 +17,7 @@ complete -c rafs -n $none -f -a ls -d 'List directories'
 complete -c rafs -n $none -f -a prefetch -d 'Fetch parts of an image beforehand'
 complete -c rafs -n $none -f -a pull -d 'Fetch all of an image, to read it offline'
 complete -c rafs -n $none -f -a readlink -d 'Print targets of symbolic links'
+complete -c rafs -n $none -f -a sharing -d 'Show what images have in common'
 complete -c rafs -n $none -f -a stat -d 'Show all attributes of files'
 complete -c rafs -n $none -f -a tar -d 'Write a pax archive to standard output'
 complete -c rafs -n $none -f -a trace -d 'Show what was read when'
@@ -55,7 +56,7 @@ complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
-set -l json '__fish_seen_subcommand_from cache check chunks extract find info ls prefetch pull stat trace'
+set -l json '__fish_seen_subcommand_from cache check chunks extract find info ls prefetch pull sharing stat trace'
 complete -c rafs -n $json -l json -d 'JSON output'
 set -l keep '__fish_seen_subcommand_from cache'
 complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
