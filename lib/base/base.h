@@ -10,6 +10,7 @@
 #include "base/blake3.h"
 #include "base/buffer.h"
 #include "base/call.h"
+#include "base/crc32c.h"
 #include "base/env.h"
 #include "base/fail.h"
 #include "base/file.h"

@@ -124,6 +124,25 @@ int rafsi_hash_add(struct rafsi_hash *hash, const void *data, size_t len, rafs_e
     return RAFS_OK;
 }
 
+int rafsi_hash_peek(const struct rafsi_hash *hash, uint8_t out[RAFSI_DIGEST_BYTES],
+                    rafs_error *err)
+{
+    struct rafsi_blake3 blake3;
+    EVP_MD_CTX *copy;
+    bool good;
+
+    if (hash->algorithm == RAFSI_BLAKE3) {
+        blake3 = hash->blake3;
+        rafsi_blake3_final(&blake3, out);
+        return RAFS_OK;
+    }
+    copy = EVP_MD_CTX_new();
+    good = copy && EVP_MD_CTX_copy_ex(copy, hash->sha256) == 1 &&
+           EVP_DigestFinal_ex(copy, out, NULL) == 1;
+    EVP_MD_CTX_free(copy);
+    return good ? RAFS_OK : fail_crypto(err);
+}
+
 int rafsi_hash_end(struct rafsi_hash *hash, uint8_t out[RAFSI_DIGEST_BYTES],
                    rafs_error *err)
 {

@@ -39,6 +39,9 @@ int rafsi_hash_begin(struct rafsi_hashes *hashes, uint32_t algorithm,
                      struct rafsi_hash *hash, rafs_error *err);
 int rafsi_hash_add(struct rafsi_hash *hash, const void *data, size_t len,
                    rafs_error *err);
+/* The digest of what was added so far; the hash goes on. */
+int rafsi_hash_peek(const struct rafsi_hash *hash, uint8_t out[RAFSI_DIGEST_BYTES],
+                    rafs_error *err);
 /* Ends the hash, whether it succeeds or not. */
 int rafsi_hash_end(struct rafsi_hash *hash, uint8_t out[RAFSI_DIGEST_BYTES],
                    rafs_error *err);
