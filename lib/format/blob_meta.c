@@ -288,3 +288,63 @@ int rafsi_ci_batch(struct span array, const struct ci_header *header,
     *out = batch;
     return RAFS_OK;
 }
+
+static void put_v1(struct pen *pen, const struct ci_entry *entry)
+{
+    uint64_t plain = entry->uncompressed_size - 1;
+    uint64_t stored = entry->compressed_size - 1;
+
+    put_u64(pen, plain << 44 | (plain >> 20 & 0xf) << 8 | entry->uncompressed_offset);
+    put_u64(pen, stored << 44 | (stored >> 20 & 0xf) << 40 | entry->compressed_offset);
+}
+
+static void put_v2(struct pen *pen, const struct ci_entry *entry)
+{
+    put_u64(pen, (uint64_t)entry->flags << 56 |
+                     (uint64_t)(entry->uncompressed_size - 1) << 32 |
+                     entry->uncompressed_offset / V6_BLOCK_BYTES);
+    put_u64(pen, (uint64_t)entry->compressed_size << 40 | entry->compressed_offset);
+    if (entry->flags & (CI_BATCH | CI_ZRAN))
+        put_u64(pen, (uint64_t)entry->batch_index << 32 | entry->batch_offset);
+    else
+        put_u64(pen, entry->flags & CI_HAS_CRC32 ? entry->crc32 : 0);
+}
+
+void rafsi_ci_put_entry(const struct ci_entry *entry, uint32_t entry_bytes,
+                        uint8_t out[CI_V2_BYTES])
+{
+    struct pen pen = pen_of(out, entry_bytes);
+
+    if (entry_bytes == CI_V2_BYTES)
+        put_v2(&pen, entry);
+    else
+        put_v1(&pen, entry);
+}
+
+void rafsi_ci_put_batch(const struct ci_batch *batch, uint8_t out[CI_BATCH_BYTES])
+{
+    struct pen pen = pen_of(out, CI_BATCH_BYTES);
+
+    put_u32(&pen, batch->compressed_size);
+    put_u32(&pen, batch->uncompressed_size);
+    put_zeros(&pen, CI_BATCH_BYTES - 8);
+}
+
+void rafsi_ci_put_header(const struct ci_header *header, const struct blob_record *blob,
+                         uint8_t out[CI_HEADER_BYTES])
+{
+    struct pen pen = pen_of(out, CI_HEADER_BYTES);
+
+    put_u32(&pen, CI_MAGIC);
+    put_u32(&pen, blob->features);
+    put_u32(&pen, blob->ci_compressor);
+    put_u32(&pen, header->entries);
+    put_u64(&pen, blob->ci_offset);
+    put_u64(&pen, blob->ci_compressed_size);
+    put_u64(&pen, blob->ci_uncompressed_size);
+    put_u64(&pen, header->contexts_at);
+    put_u64(&pen, header->contexts_bytes);
+    put_u32(&pen, header->contexts);
+    put_zeros(&pen, CI_HEADER_BYTES - 64);
+    put_u32(&pen, CI_MAGIC);
+}

@@ -65,6 +65,14 @@ int rafsi_ci_batch(struct span array, const struct ci_header *header,
                    const struct blob_record *blob, const struct ci_entry *entry,
                    struct ci_batch *out, rafs_error *err);
 
+/* The way back. Entries become v2 if entry_bytes is CI_V2_BYTES. The header repeats the
+ * record; out of it entries and contexts count. */
+void rafsi_ci_put_entry(const struct ci_entry *entry, uint32_t entry_bytes,
+                        uint8_t out[CI_V2_BYTES]);
+void rafsi_ci_put_batch(const struct ci_batch *batch, uint8_t out[CI_BATCH_BYTES]);
+void rafsi_ci_put_header(const struct ci_header *header, const struct blob_record *blob,
+                         uint8_t out[CI_HEADER_BYTES]);
+
 /* Bytes of a blob that hold chunks: no stored chunk ends beyond them. */
 uint64_t rafsi_blob_data_bytes(const struct blob_record *blob);
 

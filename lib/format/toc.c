@@ -7,6 +7,9 @@
 #define CHECKSUM_AT 148
 #define CHECKSUM_BYTES 8
 #define TYPE_AT 156
+#define SIZE_AT 124
+#define SIZE_BYTES 12
+#define OCTAL_SIZE_MAX 077777777777ull
 
 /* Compressors of a section: one bit each. */
 enum { TOC_PLAIN = 1, TOC_ZSTD = 2, TOC_LZ4 = 4, TOC_COMPRESSORS = 0xf };
@@ -28,6 +31,23 @@ static bool octal(const uint8_t *field, size_t len, uint64_t *out)
     return true;
 }
 
+/* The size of a section: octal or, from 8 GiB on, 0x80 and a number, its highest byte
+ * first, as GNU tar has it. */
+static bool section_size(const uint8_t *field, uint64_t *out)
+{
+    uint64_t value = 0;
+
+    if (field[0] != 0x80)
+        return octal(field, SIZE_BYTES, out);
+    for (size_t i = 1; i < SIZE_BYTES; i++) {
+        if (value >> 56 != 0)
+            return false;
+        value = value << 8 | field[i];
+    }
+    *out = value;
+    return true;
+}
+
 /* The sum of all bytes, those of the checksum itself taken for spaces. */
 static uint64_t tar_checksum(const uint8_t *header)
 {
@@ -41,7 +61,8 @@ static uint64_t tar_checksum(const uint8_t *header)
 /*
  * Tar header behind its section, 512 bytes: 0 name: 100 | 124 size: 12 octal digits |
  * 148 checksum: 8 | 156 type, '0' | 257 "ustar". The section is not padded, and ends
- * where the header begins, so that the chain is walked from the end of the blob.
+ * where the header begins, so that the chain is walked from the end of the blob. Sizes
+ * from 8 GiB on are binary.
  * Source: blob.md, 14.1.
  */
 int rafsi_tar_section(struct span bytes, struct tar_section *out, rafs_error *err)
@@ -63,8 +84,8 @@ int rafsi_tar_section(struct span bytes, struct tar_section *out, rafs_error *er
     if (header[TYPE_AT] != '0' && header[TYPE_AT] != '\0')
         return rafsi_corrupt(err, bytes.origin + TYPE_AT,
                              "tar header of something that is no file");
-    if (!octal(header + 124, 12, &section.size) || section.size > bytes.origin)
-        return rafsi_corrupt(err, bytes.origin + 124,
+    if (!section_size(header + SIZE_AT, &section.size) || section.size > bytes.origin)
+        return rafsi_corrupt(err, bytes.origin + SIZE_AT,
                              "section is larger than what lies before its header");
     len = strnlen((const char *)header, NAME_BYTES);
     memcpy(section.name, header, len);
@@ -182,4 +203,54 @@ int rafsi_toc_find(struct span toc, uint64_t blob_size, const char *name,
     }
     *found = match != count;
     return RAFS_OK;
+}
+
+static void put_octal(uint8_t *field, size_t digits, uint64_t value)
+{
+    for (size_t i = digits; i > 0; i--, value >>= 3)
+        field[i - 1] = (uint8_t)('0' + (value & 7));
+}
+
+static void put_size(uint8_t *field, uint64_t size)
+{
+    if (size <= OCTAL_SIZE_MAX) {
+        put_octal(field, SIZE_BYTES - 1, size);
+        return;
+    }
+    field[0] = 0x80;
+    for (size_t i = SIZE_BYTES - 1; i > 0; i--, size >>= 8)
+        field[i] = (uint8_t)size;
+}
+
+void rafsi_tar_section_put(const char *name, uint64_t size, uint8_t out[TAR_HEADER_BYTES])
+{
+    static const char magic[8] = {'u', 's', 't', 'a', 'r', ' ', ' ', '\0'};
+
+    memset(out, 0, TAR_HEADER_BYTES);
+    memcpy(out, name, strnlen(name, NAME_BYTES - 1));
+    put_size(out + SIZE_AT, size);
+    put_octal(out + 136, SIZE_BYTES - 1, 0); /* time */
+    out[TYPE_AT] = '0';
+    memcpy(out + 257, magic, sizeof(magic));
+    /* Six digits, a NUL that is there, a space. */
+    put_octal(out + CHECKSUM_AT, 6, tar_checksum(out));
+    out[CHECKSUM_AT + 7] = ' ';
+}
+
+void rafsi_toc_entry_put(const struct toc_entry *entry, uint8_t out[TOC_ENTRY_BYTES])
+{
+    struct pen pen = pen_of(out, TOC_ENTRY_BYTES);
+    size_t len = strnlen(entry->name, TOC_NAME_BYTES);
+
+    put_u32(&pen, entry->compressor == RAFS_COMPRESSOR_ZSTD        ? TOC_ZSTD
+                  : entry->compressor == RAFS_COMPRESSOR_LZ4_BLOCK ? TOC_LZ4
+                                                                   : TOC_PLAIN);
+    put_u32(&pen, 0);
+    put_bytes(&pen, entry->name, len);
+    put_zeros(&pen, TOC_NAME_BYTES - len);
+    put_bytes(&pen, entry->digest, sizeof(entry->digest));
+    put_u64(&pen, entry->at);
+    put_u64(&pen, entry->stored_size);
+    put_u64(&pen, entry->uncompressed_size);
+    put_zeros(&pen, 48);
 }

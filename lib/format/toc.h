@@ -47,6 +47,10 @@ int rafsi_toc_entry(struct span toc, uint64_t i, uint64_t blob_size,
 /* The entry of that name. *found is false if there is none. */
 int rafsi_toc_find(struct span toc, uint64_t blob_size, const char *name,
                    struct toc_entry *out, bool *found, rafs_error *err);
+/* The way back. name: at most 16 bytes in an entry, 99 in a header. */
+void rafsi_tar_section_put(const char *name, uint64_t size,
+                           uint8_t out[TAR_HEADER_BYTES]);
+void rafsi_toc_entry_put(const struct toc_entry *entry, uint8_t out[TOC_ENTRY_BYTES]);
 /* Is that section a TOC that can be one? Its size is checked. */
 int rafsi_toc_section(const struct tar_section *section, rafs_error *err);
 
