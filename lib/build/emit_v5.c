@@ -155,6 +155,14 @@ static int place_tables(struct v5_emit *v5)
     return RAFS_OK;
 }
 
+/* See v5_number(). */
+static void number_by_last(const struct build_image *image)
+{
+    for (struct build_node *node = image->root; node; node = rafsi_batched_next(node))
+        if (!S_ISREG(node->inode->mode) && !S_ISDIR(node->inode->mode))
+            node->inode->scratch = node->index;
+}
+
 static int begin(struct v5_emit *v5)
 {
     size_t size;
@@ -166,6 +174,7 @@ static int begin(struct v5_emit *v5)
     v5->records = rafsi_alloc_zero(&v5->emit.image->env, size);
     if (!v5->records)
         return rafsi_fail_nomem(v5->emit.err, size);
+    number_by_last(v5->emit.image);
     rc = place_records(v5);
     if (rc == RAFS_OK)
         rc = collect_dirs(v5);

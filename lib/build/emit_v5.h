@@ -34,7 +34,11 @@ static inline uint64_t v5_padded(uint64_t bytes)
     return (bytes + 7) & ~(uint64_t)7;
 }
 
-/* All names of a file have the number of the first one. */
+/*
+ * All names of a file have the number of the first one. Of a link, device, pipe or socket
+ * that has several, which the reference never writes, they have that of the last: its
+ * reader wants a number larger than that of every directory that such a name lies in.
+ */
 static inline uint32_t v5_number(const struct build_node *node)
 {
     return S_ISDIR(node->inode->mode) ? node->index : node->inode->scratch;

@@ -109,9 +109,10 @@ static int decode_record(const struct v5_tree *v5, uint32_t index, struct head *
                                    err);
     if (rc < 0)
         return rc;
-    /* Only a link of a file that was numbered before may lie under another index. */
-    if (inode->ino != index &&
-        (inode->ino > index || S_ISDIR(inode->mode) || inode->nlink < 2))
+    /* Only what has several names may lie under another index than its number: that of
+     * its first name, or, where we gave the number to what is no file, of its last. */
+    if (inode->ino != index && ((inode->ino > index && S_ISREG(inode->mode)) ||
+                                S_ISDIR(inode->mode) || inode->nlink < 2))
         return rafsi_corrupt(err, at + 40, "inode %u calls itself %llu", index,
                              (unsigned long long)inode->ino);
     return RAFS_OK;
