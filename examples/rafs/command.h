@@ -248,6 +248,7 @@ char **read_xattr_names(const rafs_image *image, uint64_t ino, size_t *count,
 bool cache_open_for(struct command *c, bool network);
 
 /* The subcommands; argv[0] is the subcommand's name. */
+int cmd_build(int argc, char **argv);
 int cmd_cache(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_check(int argc, char **argv);

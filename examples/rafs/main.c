@@ -9,6 +9,7 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *what;
 } commands[] = {
+    {"build", cmd_build, "make an image out of directories and archives"},
     {"cache", cmd_cache, "look after the chunks that are kept"},
     {"cat", cmd_cat, "write files to standard output"},
     {"check", cmd_check, "look at everything in an image"},

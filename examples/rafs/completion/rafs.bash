@@ -4,7 +4,7 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='cache cat check chunks extract find help info ls prefetch pull readlink sharing stat tar trace'
+    local commands='build cache cat check chunks extract find help info ls prefetch pull readlink sharing stat tar trace'
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
@@ -22,6 +22,23 @@ _rafs()
     --blob-dir | --cache-dir | --hosts-dir)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        return
+        ;;
+    --output | -o | --chunk-store)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        return
+        ;;
+    --fs-version)
+        mapfile -t COMPREPLY < <(compgen -W '5 6' -- "$cur")
+        return
+        ;;
+    --compressor)
+        mapfile -t COMPREPLY < <(compgen -W 'zstd lz4 none' -- "$cur")
+        return
+        ;;
+    --dedup)
+        mapfile -t COMPREPLY < <(compgen -W 'none file chunk' -- "$cur")
         return
         ;;
     --progress)
@@ -55,6 +72,14 @@ _rafs()
             return
         fi
         options='--json --quota --keep-free --dry-run --bandwidth --blob'
+        ;;
+    build)
+        options='--output --bootstrap --force --fs-version --compressor --level
+            --chunk-size --batch-size --digest --dedup --chunk-dict --chunk-store
+            --toc --inline-bootstrap --blob-per-layer --keep-whiteouts --aligned-chunk --owner
+            --uid-map --gid-map --no-owners --mtime --no-xattrs --skip-unsupported
+            --one-file-system --exclude --prefetch --prefetch-list --threads --no-sync
+            --progress --json'
         ;;
     cat) options='--offset --length' ;;
     check) options='--json --metadata-only' ;;

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands cache cat check chunks extract find help info ls prefetch pull readlink sharing stat tar trace
+set -l commands build cache cat check chunks extract find help info ls prefetch pull readlink sharing stat tar trace
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l some "__fish_seen_subcommand_from $commands"
 
+complete -c rafs -n $none -f -a build -d 'Make an image out of directories and archives'
 complete -c rafs -n $none -f -a cache -d 'Look after the chunks that are kept'
 complete -c rafs -n $none -f -a cat -d 'Write files to standard output'
 complete -c rafs -n $none -f -a check -d 'Look at everything in an image'
@@ -96,3 +97,37 @@ complete -c rafs -n '__fish_seen_subcommand_from find' -o uid -x -d Owner
 complete -c rafs -n '__fish_seen_subcommand_from find' -o gid -x -d Group
 complete -c rafs -n '__fish_seen_subcommand_from find' -o xattr -x -d 'Has the attribute'
 complete -c rafs -n '__fish_seen_subcommand_from find' -o print0 -d 'End paths with NUL'
+
+set -l build '__fish_seen_subcommand_from build'
+complete -c rafs -n $build -s o -l output -r -a '(__fish_complete_directories)' -d 'Make DIR/image.boot and DIR/blobs/'
+complete -c rafs -n $build -l bootstrap -r -d 'Put the bootstrap there'
+complete -c rafs -n $build -l force -d 'Replace a bootstrap that is there'
+complete -c rafs -n $build -l fs-version -x -a '5 6' -d 'Version of RAFS'
+complete -c rafs -n $build -l compressor -x -a 'zstd lz4 none' -d 'How chunks are stored'
+complete -c rafs -n $build -l level -x -d 'Level of the compressor'
+complete -c rafs -n $build -l chunk-size -x -d 'Length of chunks'
+complete -c rafs -n $build -l batch-size -x -d 'V6'
+complete -c rafs -n $build -l digest -x -a 'blake3 sha256' -d 'What chunks are named by'
+complete -c rafs -n $build -l dedup -x -a 'none file chunk' -d 'What is stored once only'
+complete -c rafs -n $build -l chunk-dict -r -d 'Refer to the chunks of an image instead of storing them again'
+complete -c rafs -n $build -l chunk-store -r -a '(__fish_complete_directories)' -d 'Index of what earlier builds with the same DIR stored'
+complete -c rafs -n $build -l toc -d 'V6'
+complete -c rafs -n $build -l inline-bootstrap -d 'Put the bootstrap into the blob too'
+complete -c rafs -n $build -l blob-per-layer -d 'Make a blob for each SOURCE'
+complete -c rafs -n $build -l keep-whiteouts -d 'Leave whiteouts as files'
+complete -c rafs -n $build -l aligned-chunk -d 'V5'
+complete -c rafs -n $build -l owner -x -d 'Owner of every file'
+complete -c rafs -n $build -l uid-map -x -d 'Change user ids'
+complete -c rafs -n $build -l gid-map -x -d 'Change group ids'
+complete -c rafs -n $build -l no-owners -d 'Store no owners'
+complete -c rafs -n $build -l mtime -x -d 'Time of every file'
+complete -c rafs -n $build -l no-xattrs -d 'Leave extended attributes out'
+complete -c rafs -n $build -l skip-unsupported -d 'Leave out'
+complete -c rafs -n $build -l one-file-system -d 'Leave out what is mounted below a directory'
+complete -c rafs -n $build -l exclude -x -d 'Leave out paths that match'
+complete -c rafs -n $build -l prefetch -x -d 'Put these files first in the blob'
+complete -c rafs -n $build -l prefetch-list -r -d 'Such paths'
+complete -c rafs -n $build -l threads -x -d 'Threads that hash and compress'
+complete -c rafs -n $build -l no-sync -d 'Do not wait until the disk has it'
+complete -c rafs -n $build -l progress -x -a 'auto plain json none' -d 'A bar on a terminal'
+complete -c rafs -n $build -l json -d 'The summary as JSON'
