@@ -83,6 +83,20 @@ int rafs_builder_add_tar(rafs_builder *builder, rafs_stream_fn read, void *user,
                                            name ? name : "tar stream", &taken, err));
 }
 
+int rafs_builder_add_tar_fd(rafs_builder *builder, int fd, const char *name,
+                            const rafs_call *call, rafs_error *err)
+{
+    rafs_call taken;
+    int rc = fd >= 0 ? enter(builder, call, &taken, err)
+                     : rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "fd",
+                                  "%d is no descriptor", fd);
+
+    return rc < 0 ? rc
+                  : leave(builder,
+                          rafsi_source_tar_fd(builder, fd, name ? name : "tar stream",
+                                              &taken, err));
+}
+
 int rafs_builder_add_entry(rafs_builder *builder, const rafs_build_entry *entry,
                            const rafs_call *call, rafs_error *err)
 {

@@ -8,20 +8,6 @@ static int missing(const char *what, rafs_error *err)
                       "this version cannot build from it yet");
 }
 
-int rafsi_source_tar(rafs_builder *builder, rafs_stream_fn read, void *user,
-                     const char *name, const rafs_call *call, rafs_error *err)
-{
-    (void)builder, (void)read, (void)user, (void)call;
-    return missing(name, err);
-}
-
-int rafs_builder_add_tar_fd(rafs_builder *builder, int fd, const char *name,
-                            const rafs_call *call, rafs_error *err)
-{
-    (void)builder, (void)fd, (void)call;
-    return missing(name ? name : "tar stream", err);
-}
-
 int rafs_builder_add_image(rafs_builder *builder, const rafs_image *image,
                            const rafs_build_layer *layer, const rafs_call *call,
                            rafs_error *err)
