@@ -16,10 +16,8 @@ which it does not have.
 """
 import argparse
 import ctypes
-import hashlib
 import json
 import os
-import stat
 import subprocess
 import sys
 import tempfile
@@ -29,32 +27,14 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 TESTDATA = os.environ.get(
     "RAFS_TESTDATA", os.path.join(os.path.dirname(ROOT), "shared", "testdata"))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import mounts  # noqa: E402
+from make_tree import rows_below  # noqa: E402
+from mounts import Skip, message, run  # noqa: E402
 from report import Report  # noqa: E402
 
-TIMEOUT = 120
-REFUSED, UNSUPPORTED = 77, 4        # exit codes of kernel_mount, and of rafs
-CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
+UNSUPPORTED = 4                     # exit code of rafs
 HEADER, TOC_ENTRY = 512, 128        # bytes
 FLAG_EXPLICIT_UID_GID = 0x10
-KINDS = {stat.S_IFREG: "reg", stat.S_IFDIR: "dir", stat.S_IFLNK: "lnk",
-         stat.S_IFIFO: "fifo", stat.S_IFCHR: "chr", stat.S_IFBLK: "blk",
-         stat.S_IFSOCK: "sock"}
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Skip(Exception):
-    pass
-
-
-def run(*words):
-    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          stdin=subprocess.DEVNULL, timeout=TIMEOUT)
-
-
-def message(done):
-    return "exit %d, %s" % (done.returncode,
-                            done.stderr.decode("utf-8", "replace").strip()[:300])
 
 
 # --- the bootstrap of a blob that carries it ---------------------------------------------
@@ -99,65 +79,6 @@ def inlined_bootstrap(path):
     raise ValueError("the TOC has no image.boot")
 
 
-# --- what the kernel shows ---------------------------------------------------------------
-
-def latin(raw):
-    return raw.decode("latin-1")
-
-
-def sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        for part in iter(lambda: f.read(1 << 20), b""):
-            digest.update(part)
-    return digest.hexdigest()
-
-
-def all_paths(root):
-    yield b"/"
-    for top, dirs, files in os.walk(root, onerror=lambda e: (_ for _ in ()).throw(e)):
-        for name in dirs + files:
-            yield b"/" + os.path.relpath(os.path.join(top, name), root)
-
-
-def row_of(full, path, st):
-    kind = KINDS[stat.S_IFMT(st.st_mode)]
-    row = dict(path=latin(path), type=kind, mode=stat.S_IMODE(st.st_mode),
-               uid=st.st_uid, gid=st.st_gid, nlink=st.st_nlink)
-    if path != b"/":
-        row["mtime"] = st.st_mtime_ns // 10**9
-    if kind == "reg":
-        row.update(size=st.st_size, sha256=sha256(full))
-    elif kind == "lnk":
-        row.update(size=st.st_size, target=latin(os.readlink(full)))
-    elif kind in ("chr", "blk"):
-        row["rdev"] = [os.major(st.st_rdev), os.minor(st.st_rdev)]
-    xattrs = {latin(os.fsencode(name)):
-              os.getxattr(full, name, follow_symlinks=False).hex()
-              for name in os.listxattr(full, follow_symlinks=False)}
-    if xattrs:
-        row["xattrs"] = xattrs
-    return row
-
-
-def kernel_listing(mountpoint):
-    root = os.fsencode(mountpoint)
-    paths = sorted(all_paths(root))
-    stats = {path: os.lstat(root + path) for path in paths}
-    groups = {}
-    for path in paths:
-        if not stat.S_ISDIR(stats[path].st_mode):
-            groups.setdefault(stats[path].st_ino, []).append(latin(path))
-    rows = {}
-    for path in paths:
-        row = row_of(root + path, path, stats[path])
-        group = groups.get(stats[path].st_ino, [])
-        if row["type"] != "dir" and len(group) > 1:
-            row["hardlink_of"] = group[0]
-        rows[row["path"]] = row
-    return rows
-
-
 # --- one image ---------------------------------------------------------------------------
 
 def image_of(folder):
@@ -173,31 +94,13 @@ def image_of(folder):
 
 
 def mount(image, inlined, blobs, work):
-    """Mount and return the mount point. From files; failing that, from loop devices."""
-    words = [image, blobs, None, None]
+    """Mount and return the mount point."""
+    boot = None
     if inlined:
         boot = os.path.join(work, "image.boot")
         with open(boot, "wb") as f:
             f.write(inlined_bootstrap(image))
-        words.append(boot)
-    said = []
-    for options in ([], ["--loop"]):
-        words[2] = tempfile.mkdtemp(dir=work)
-        words[3] = tempfile.mkdtemp(dir=work)
-        done = run(KERNEL_MOUNT, *options, *words)
-        if done.returncode == 0:
-            return words[3]
-        if done.returncode == UNSUPPORTED:
-            raise Skip(done.stderr.decode("utf-8", "replace").strip())
-        if done.returncode != REFUSED:
-            raise ValueError("kernel_mount: " + message(done))
-        said.append(done.stderr.decode("utf-8", "replace").strip())
-    raise Skip("the kernel refuses: " + "; ".join(said))
-
-
-def unmount(folder):
-    if libc.umount2(os.fsencode(folder), MNT_DETACH) != 0:
-        raise OSError(ctypes.get_errno(), "umount " + folder)
+    return mounts.expand_and_mount(KERNEL_MOUNT, image, blobs, work, boot)[0]
 
 
 def owners_stored(image):
@@ -231,9 +134,9 @@ def compare(folder, work):
     ours = {row["path"]: row for row in map(json.loads, done.stdout.splitlines())}
     mountpoint = mount(image, inlined, blobs, work)
     try:
-        kernels = kernel_listing(mountpoint)
+        kernels = rows_below(mountpoint, counted=False)
     finally:
-        unmount(mountpoint)
+        mounts.unmount(mountpoint)
     found = list(differences(ours, kernels, owners_stored(image)))
     if found:
         return "%d of %d paths differ:\n  %s" % (len(found), len(ours),
@@ -258,24 +161,10 @@ def compare_all(report, root, label, wanted):
         report.check(name, problem is None, problem)
 
 
-def own_namespace():
-    """Mounts of ours are seen by nobody else, and end with this process at the latest."""
-    if libc.unshare(CLONE_NEWNS) != 0 or \
-            libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) != 0:
-        return os.strerror(ctypes.get_errno())
-    return None
-
-
 def obstacle():
-    if os.geteuid() != 0:
-        return "not root"
-    if not os.path.exists(KERNEL_MOUNT):
+    if os.geteuid() == 0 and not os.path.exists(KERNEL_MOUNT):
         return "no %s: it is built with the tests" % KERNEL_MOUNT
-    with open("/proc/filesystems", encoding="ascii") as f:
-        if "erofs" not in f.read().split() and run("modprobe", "erofs").returncode != 0:
-            return "this kernel has no EROFS"
-    denied = own_namespace()
-    return denied and "no mount namespace of our own: " + denied
+    return mounts.no_mounts() or mounts.no_erofs()
 
 
 def main():
