@@ -90,3 +90,15 @@ int rafsi_json_copy(const struct json_place *place, const json_t *object, const 
     memcpy(out, text, strlen(text));
     return RAFS_OK;
 }
+
+void rafsi_json_put(json_t *object, const char *key, json_t *value, bool *bad)
+{
+    if (json_object_set_new(object, key, value) < 0)
+        *bad = true;
+}
+
+void rafsi_json_append(json_t *array, json_t *value, bool *bad)
+{
+    if (json_array_append_new(array, value) < 0)
+        *bad = true;
+}

@@ -35,6 +35,11 @@ int rafsi_json_copy(const struct json_place *place, const json_t *object, const 
 int rafsi_json_child(const struct json_place *place, const json_t *object,
                      const char *key, json_type type, json_t **out, rafs_error *err);
 
+/* Writing: the value is taken, also when there is no memory for it, which *bad remembers.
+ */
+void rafsi_json_put(json_t *object, const char *key, json_t *value, bool *bad);
+void rafsi_json_append(json_t *array, json_t *value, bool *bad);
+
 /* manifest.c, shared with index.c */
 int rafsi_oci_descriptor(const struct json_place *place, const json_t *object,
                          struct oci_descriptor *out, rafs_error *err);

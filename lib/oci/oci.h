@@ -7,6 +7,8 @@
  * beside it.
  */
 
+#include "oci/compose.h"
+#include "oci/contents.h"
 #include "oci/layout.h"
 #include "oci/mirrors.h"
 #include "oci/origin.h"

@@ -4,7 +4,7 @@
 #include "oci/layout.h"
 #include "oci/mirrors.h"
 
-enum { SOURCES_MAX = RAFS_MIRRORS_MAX + 1, WINDOW = 4 << 20 };
+enum { SOURCES_MAX = RAFS_MIRRORS_MAX + 1 };
 
 struct rafs_origin {
     struct rafsi_env env;
@@ -16,21 +16,6 @@ struct rafs_origin {
     struct oci_store store;
     rafs_backend *sources[SOURCES_MAX]; /* of its blobs */
     size_t count;
-};
-
-struct oci_stream {
-    rafs_origin *origin;
-    struct rafsi_hash hash;
-    char id[65];
-    uint8_t digest[OCI_DIGEST_BYTES];
-    uint64_t size, at;
-    bool done;     /* compared */
-    int ended;     /* RAFS_E_: nothing more can come */
-    size_t source; /* that is asked */
-    struct rafsi_blob_handle handle;
-    /* What came in one request, where requests cost something. */
-    uint8_t *window;
-    size_t have, used;
 };
 
 static int open_registry(rafs_origin *origin, const rafs_origin_options *options,
@@ -163,6 +148,23 @@ int rafsi_origin_root(rafs_origin *origin, struct oci_document *out,
                                  err);
 }
 
+int rafsi_origin_image(rafs_origin *origin, const char *platform,
+                       struct oci_document *out, const rafs_call *call, rafs_error *err)
+{
+    const struct oci_reference *reference = &origin->where.reference;
+    struct oci_pull pull = pull_of(origin, call);
+    struct oci_document found = {0};
+    int rc;
+
+    pull.digest = reference->has_digest ? reference->digest : NULL;
+    pull.tag = reference->tag[0] ? reference->tag : NULL;
+    pull.platform = platform;
+    rc = rafsi_oci_get_image(&pull, &origin->env, &found, err);
+    if (rc == RAFS_OK)
+        *out = found;
+    return named(origin, rc, err);
+}
+
 int rafsi_origin_manifest(rafs_origin *origin, const uint8_t *digest, const char *tag,
                           struct oci_document *out, const rafs_call *call,
                           rafs_error *err)
@@ -202,186 +204,10 @@ int rafsi_origin_referrers(rafs_origin *origin, const uint8_t *subject,
     return named(origin, rc, err);
 }
 
-static void leave_source(struct oci_stream *stream)
+struct oci_sources rafsi_origin_sources(const rafs_origin *origin)
 {
-    if (stream->handle.backend)
-        rafsi_backend_close(&stream->handle);
-    stream->handle.backend = NULL;
-}
-
-static int enter_source(struct oci_stream *stream, const rafs_call *call, rafs_error *err)
-{
-    struct rafsi_blob_handle handle;
-    int rc;
-
-    if (stream->handle.backend)
-        return RAFS_OK;
-    rc = rafsi_backend_open(stream->origin->sources[stream->source], stream->id, call,
-                            &handle, err);
-    if (rc == RAFS_OK)
-        stream->handle = handle;
-    return rc;
-}
-
-/* After a failure: is there another source to go on with? */
-static bool next_source(struct oci_stream *stream, int rc)
-{
-    if (rafsi_ends_search(rc) || stream->source + 1 >= stream->origin->count)
-        return false;
-    leave_source(stream);
-    stream->source++;
-    return true;
-}
-
-static int find_size(struct oci_stream *stream, const rafs_call *call, rafs_error *err)
-{
-    int rc;
-
-    do {
-        rc = enter_source(stream, call, err);
-        if (rc == RAFS_OK)
-            rc =
-                rafsi_backend_size(&stream->handle, stream->id, call, &stream->size, err);
-    } while (rc < 0 && next_source(stream, rc));
-    return rc;
-}
-
-int rafsi_stream_open(rafs_origin *origin, const uint8_t digest[OCI_DIGEST_BYTES],
-                      uint64_t size, struct oci_stream **out, const rafs_call *call,
-                      rafs_error *err)
-{
-    struct oci_stream *stream = rafsi_alloc_zero(&origin->env, sizeof(*stream));
-    int rc;
-
-    if (!stream)
-        return rafsi_fail_nomem(err, sizeof(*stream));
-    stream->origin = origin;
-    stream->size = size;
-    rafsi_digest_hex(digest, stream->id);
-    memcpy(stream->digest, digest, sizeof(stream->digest));
-    rc = rafsi_hash_begin(origin->hashes, RAFSI_SHA256, &stream->hash, err);
-    if (rc == RAFS_OK && size == UINT64_MAX)
-        rc = find_size(stream, call, err);
-    if (rc < 0) {
-        rafsi_stream_close(stream);
-        return rafsi_fail_object(err, rc, "blob %s", stream->id);
-    }
-    *out = stream;
-    return RAFS_OK;
-}
-
-uint64_t rafsi_stream_size(const struct oci_stream *stream)
-{
-    return stream->size;
-}
-
-/* From whichever source goes on. */
-static int fetch(struct oci_stream *stream, void *buf, size_t len, const rafs_call *call,
-                 rafs_error *err)
-{
-    uint64_t requests = 0;
-    int rc;
-
-    do {
-        rc = enter_source(stream, call, err);
-        if (rc == RAFS_OK)
-            rc = rafsi_backend_read(&stream->handle, stream->id, stream->at, buf, len,
-                                    call, &requests, err);
-    } while (rc < 0 && next_source(stream, rc));
-    return rc;
-}
-
-static int fill_window(struct oci_stream *stream, const rafs_call *call, rafs_error *err)
-{
-    size_t len = (size_t)rafsi_min(WINDOW, stream->size - stream->at);
-    int rc;
-
-    if (!stream->window)
-        stream->window =
-            rafsi_alloc(&stream->origin->env, (size_t)rafsi_min(WINDOW, stream->size));
-    if (!stream->window)
-        return rafsi_fail_nomem(err, WINDOW);
-    rc = fetch(stream, stream->window, len, call, err);
-    if (rc < 0)
-        return rc;
-    stream->have = len;
-    stream->used = 0;
-    return RAFS_OK;
-}
-
-/* The next bytes, through the window where a request costs more than they do. */
-static int take(struct oci_stream *stream, void *buf, size_t len, const rafs_call *call,
-                rafs_error *err)
-{
-    bool remote = rafsi_backend_remote(stream->origin->sources[stream->source]);
-    int rc = RAFS_OK;
-
-    if (stream->used == stream->have && (!remote || len >= WINDOW))
-        return fetch(stream, buf, len, call, err);
-    if (stream->used == stream->have)
-        rc = fill_window(stream, call, err);
-    if (rc < 0)
-        return rc;
-    memcpy(buf, stream->window + stream->used, len);
-    stream->used += len;
-    return RAFS_OK;
-}
-
-static int compare(struct oci_stream *stream, rafs_error *err)
-{
-    uint8_t digest[OCI_DIGEST_BYTES];
-    char have[65];
-    int rc = rafsi_hash_end(&stream->hash, digest, err);
-
-    if (rc < 0)
-        return rc;
-    if (!rafsi_digest_equal(digest, stream->digest)) {
-        rafsi_digest_hex(digest, have);
-        return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_VERIFY, NULL,
-                          "digest mismatch: its %llu bytes are %s",
-                          (unsigned long long)stream->size, have);
-    }
-    stream->done = true;
-    return RAFS_OK;
-}
-
-int rafsi_stream_read(struct oci_stream *stream, void *buf, size_t len, size_t *nread,
-                      const rafs_call *call, rafs_error *err)
-{
-    uint64_t left = stream->size - stream->at;
-    size_t use = (size_t)rafsi_min(len, left);
-    int rc = stream->ended;
-
-    *nread = 0;
-    if (rc < 0)
-        return rafsi_fail(err, rc, RAFS_STAGE_FETCH, stream->id, "failed before");
-    if (stream->used < stream->have)
-        use = (size_t)rafsi_min(use, stream->have - stream->used);
-    if (use > 0)
-        rc = take(stream, buf, use, call, err);
-    if (rc == RAFS_OK && use > 0)
-        rc = rafsi_hash_add(&stream->hash, buf, use, err);
-    if (rc == RAFS_OK) {
-        stream->at += use;
-        if (stream->at == stream->size && !stream->done)
-            rc = compare(stream, err);
-    }
-    stream->ended = rc;
-    if (rc < 0)
-        return rafsi_fail_object(err, rc, "blob %s", stream->id);
-    *nread = use;
-    return RAFS_OK;
-}
-
-void rafsi_stream_close(struct oci_stream *stream)
-{
-    struct rafsi_env env;
-
-    if (!stream)
-        return;
-    env = stream->origin->env;
-    leave_source(stream);
-    rafsi_hash_drop(&stream->hash);
-    rafsi_free(&env, stream->window);
-    rafsi_free(&env, stream);
+    return (struct oci_sources){.env = &origin->env,
+                                .hashes = origin->hashes,
+                                .at = origin->sources,
+                                .count = origin->count};
 }

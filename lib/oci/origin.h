@@ -12,7 +12,7 @@
  *
  *     rc = rafsi_origin_root(origin, &document, call, err);
  *     …
- *     rc = rafsi_stream_open(origin, digest, size, &stream, call, err);
+ *     rc = rafsi_stream_open(&sources, digest, size, &stream, call, err);
  *     while (rc == RAFS_OK) {
  *         rc = rafsi_stream_read(stream, buf, len, &got, call, err);
  *         if (rc < 0 || got == 0)
@@ -36,6 +36,10 @@ const struct oci_where *rafsi_origin_where(const rafs_origin *origin);
 /* The manifest or index that the origin's own text names. */
 int rafsi_origin_root(rafs_origin *origin, struct oci_document *out,
                       const rafs_call *call, rafs_error *err);
+/* The same, and from an index down to the manifest of a platform; NULL: this machine's.
+ */
+int rafsi_origin_image(rafs_origin *origin, const char *platform,
+                       struct oci_document *out, const rafs_call *call, rafs_error *err);
 /* A manifest or index by digest or, if that is NULL, by tag. RAFS_E_NOENT. */
 int rafsi_origin_manifest(rafs_origin *origin, const uint8_t *digest, const char *tag,
                           struct oci_document *out, const rafs_call *call,
@@ -48,15 +52,24 @@ int rafsi_origin_referrers(rafs_origin *origin, const uint8_t *subject,
                            struct oci_document *out, const rafs_call *call,
                            rafs_error *err);
 
-/* A blob from its beginning to its end. Streams of one origin may be read by threads at
- * once, and none outlives it. */
+/* Where blobs come from, one source after the other. All is borrowed. */
+struct oci_sources {
+    const struct rafsi_env *env;
+    struct rafsi_hashes *hashes;
+    rafs_backend *const *at;
+    size_t count;
+};
+struct oci_sources rafsi_origin_sources(const rafs_origin *origin);
+
+/* A blob from its beginning to its end. Streams of the same sources may be read by
+ * threads at once, and none outlives them. */
 struct oci_stream;
 
 /* size: as its descriptor has it; UINT64_MAX: ask. RAFS_E_NOENT: there is no such blob.
  */
-int rafsi_stream_open(rafs_origin *origin, const uint8_t digest[OCI_DIGEST_BYTES],
-                      uint64_t size, struct oci_stream **out, const rafs_call *call,
-                      rafs_error *err);
+int rafsi_stream_open(const struct oci_sources *sources,
+                      const uint8_t digest[OCI_DIGEST_BYTES], uint64_t size,
+                      struct oci_stream **out, const rafs_call *call, rafs_error *err);
 uint64_t rafsi_stream_size(const struct oci_stream *stream);
 /* Up to len bytes, not verified: the read that gives the last of them, or *nread 0, is
  * RAFS_E_CORRUPT unless all of them came to the digest. So what was made of them counts

@@ -104,9 +104,8 @@ static int get_by_digest(const struct oci_pull *pull, const uint8_t *digest,
     return rafsi_oci_get_manifest(pull, digest, NULL, env, out, err);
 }
 
-/* From what was asked for down to a manifest. */
-static int get_image(const struct oci_pull *pull, const struct rafsi_env *env,
-                     struct oci_document *out, rafs_error *err)
+int rafsi_oci_get_image(const struct oci_pull *pull, const struct rafsi_env *env,
+                        struct oci_document *out, rafs_error *err)
 {
     struct oci_platform platform;
     int rc = RAFS_OK;
@@ -193,7 +192,7 @@ static int choose(const struct oci_pull *pull, const struct rafsi_env *env,
 {
     struct oci_document image = {0};
     rafs_error why = RAFS_ERROR_INIT;
-    int rc = get_image(pull, env, &image, err);
+    int rc = rafsi_oci_get_image(pull, env, &image, err);
 
     *bound = pull->digest != NULL;
     if (rc == RAFS_OK)

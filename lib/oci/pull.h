@@ -53,6 +53,9 @@ int rafsi_oci_get(const struct oci_pull *pull, const struct oci_wanted *wanted,
 int rafsi_oci_get_manifest(const struct oci_pull *pull, const uint8_t *digest,
                            const char *tag, const struct rafsi_env *env,
                            struct oci_document *out, rafs_error *err);
+/* From what was asked for down to the manifest of the platform. */
+int rafsi_oci_get_image(const struct oci_pull *pull, const struct rafsi_env *env,
+                        struct oci_document *out, rafs_error *err);
 /* The list of what hangs on a manifest: by the API, else by the tag that stands for it.
  */
 int rafsi_oci_get_referrers(const struct oci_pull *pull, const uint8_t *subject,

@@ -63,7 +63,7 @@ static int take_subject(const json_t *root, struct oci_facts *out, rafs_error *e
 
 /* As a list of referrers shows it. */
 static json_t *describe(const json_t *root, size_t len, const char *media_type,
-                        const uint8_t *digest)
+                        const uint8_t *digest, bool *bad)
 {
     const json_t *artifact = json_object_get(root, "artifactType");
     json_t *notes = json_object_get(root, "annotations");
@@ -71,18 +71,18 @@ static json_t *describe(const json_t *root, size_t len, const char *media_type,
     json_t *made = json_object();
 
     rafsi_oci_digest_text(digest, text);
-    json_object_set_new(made, "mediaType", json_string(media_type));
-    json_object_set_new(made, "digest", json_string(text));
-    json_object_set_new(made, "size", json_integer((json_int_t)len));
+    rafsi_json_put(made, "mediaType", json_string(media_type), bad);
+    rafsi_json_put(made, "digest", json_string(text), bad);
+    rafsi_json_put(made, "size", json_integer((json_int_t)len), bad);
     if (!json_object_get(root, "subject"))
         return made;
     if (!json_is_string(artifact) || json_string_length(artifact) == 0)
         artifact = json_object_get(json_object_get(root, "config"), "mediaType");
     if (json_is_string(artifact))
-        json_object_set_new(made, "artifactType",
-                            json_string(json_string_value(artifact)));
+        rafsi_json_put(made, "artifactType", json_string(json_string_value(artifact)),
+                       bad);
     if (json_is_object(notes) && json_object_size(notes) > 0)
-        json_object_set(made, "annotations", notes);
+        rafsi_json_put(made, "annotations", json_incref(notes), bad);
     return made;
 }
 
@@ -92,6 +92,7 @@ int rafsi_oci_facts(const void *data, size_t len, const char *media_type,
     struct oci_facts facts = {.has_subject = false};
     json_t *root = NULL;
     json_t *made = NULL;
+    bool bad = false;
     int rc = rafsi_json_load(&put_place, data, len, &root, err);
 
     if (rc == RAFS_OK)
@@ -99,8 +100,8 @@ int rafsi_oci_facts(const void *data, size_t len, const char *media_type,
     if (rc == RAFS_OK)
         rc = take_subject(root, &facts, err);
     if (rc == RAFS_OK) {
-        made = describe(root, len, facts.media_type, digest);
-        facts.descriptor = json_dumps(made, JSON_COMPACT);
+        made = describe(root, len, facts.media_type, digest, &bad);
+        facts.descriptor = bad ? NULL : json_dumps(made, JSON_COMPACT);
         if (!facts.descriptor)
             rc = rafsi_fail_nomem(err, len);
     }
@@ -157,18 +158,18 @@ static bool is_nameless(const json_t *entry)
     return !json_object_get(notes, REF_NAME) && !json_object_get(notes, FULL_NAME);
 }
 
-static void give_notes(json_t *entry, json_t *more)
+static void give_notes(json_t *entry, json_t *more, bool *bad)
 {
     json_t *notes = json_object_get(entry, "annotations");
 
-    if (json_is_object(notes))
-        json_object_update(notes, more);
-    else
-        json_object_set(entry, "annotations", more);
+    if (!json_is_object(notes))
+        rafsi_json_put(entry, "annotations", json_incref(more), bad);
+    else if (json_object_update(notes, more) < 0)
+        *bad = true;
 }
 
 /* Put the entry in, unless one like it is there. */
-static bool add_entry(json_t *items, json_t *entry, const char *name)
+static bool add_entry(json_t *items, json_t *entry, const char *name, bool *bad)
 {
     for (size_t i = 0; i < json_array_size(items); i++) {
         json_t *one = json_array_get(items, i);
@@ -179,22 +180,38 @@ static bool add_entry(json_t *items, json_t *entry, const char *name)
             return false;
         /* The same image, which lost this name a moment ago or never had one. */
         if (is_nameless(one)) {
-            give_notes(one, json_object_get(entry, "annotations"));
+            give_notes(one, json_object_get(entry, "annotations"), bad);
             return true;
         }
     }
-    json_array_append(items, entry);
+    rafsi_json_append(items, json_incref(entry), bad);
     return true;
 }
 
-static json_t *empty_list(void)
+static json_t *empty_list(bool *bad)
 {
     json_t *root = json_object();
 
-    json_object_set_new(root, "schemaVersion", json_integer(2));
-    json_object_set_new(root, "mediaType", json_string(INDEX_TYPE));
-    json_object_set_new(root, "manifests", json_array());
+    rafsi_json_put(root, "schemaVersion", json_integer(2), bad);
+    rafsi_json_put(root, "mediaType", json_string(INDEX_TYPE), bad);
+    rafsi_json_put(root, "manifests", json_array(), bad);
     return root;
+}
+
+/* RAFS_E_BADARG if the name is no UTF-8. */
+static int set_name(json_t *entry, const char *name, bool *bad, rafs_error *err)
+{
+    json_t *text = json_string(name);
+    json_t *notes = json_object();
+
+    if (!text) {
+        json_decref(notes);
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "tag", "is no UTF-8");
+    }
+    rafsi_json_put(notes, REF_NAME, text, bad);
+    give_notes(entry, notes, bad);
+    json_decref(notes);
+    return RAFS_OK;
 }
 
 int rafsi_oci_list_add(const void *old, size_t old_len, const char *descriptor,
@@ -205,35 +222,27 @@ int rafsi_oci_list_add(const void *old, size_t old_len, const char *descriptor,
     json_t *entry = json_loads(descriptor, 0, NULL);
     json_t *items = NULL;
     char *text = NULL;
+    bool bad = !entry;
     int rc = RAFS_OK;
 
-    if (!old)
-        root = empty_list();
-    else
+    if (old)
         rc = rafsi_oci_load(&list_place, old, old_len, "manifests", &root, &items, err);
-    if (rc == RAFS_OK && !items)
-        items = json_object_get(root, "manifests");
-    if (rc == RAFS_OK && (!items || !entry))
-        rc = rafsi_fail_nomem(err, old_len);
-    if (rc < 0)
-        goto out;
-    if (name && name[0]) {
-        json_t *notes = json_object_get(entry, "annotations");
-
+    else
+        root = empty_list(&bad);
+    items = json_object_get(root, "manifests");
+    if (rc == RAFS_OK && name && name[0]) {
         take_name(items, name);
-        if (!notes && json_object_set_new(entry, "annotations", json_object()) == 0)
-            notes = json_object_get(entry, "annotations");
-        json_object_set_new(notes, REF_NAME, json_string(name));
+        rc = set_name(entry, name, &bad, err);
     }
-    *same = !add_entry(items, entry, name && name[0] ? name : NULL);
-    text = json_dumps(root, JSON_COMPACT);
-    if (!text) {
-        rc = rafsi_fail_nomem(err, old_len);
-        goto out;
+    if (rc == RAFS_OK) {
+        *same = !add_entry(items, entry, name && name[0] ? name : NULL, &bad);
+        text = bad ? NULL : json_dumps(root, JSON_COMPACT);
+        rc = text ? RAFS_OK : rafsi_fail_nomem(err, old_len);
     }
-    *out = text;
-    *len = strlen(text);
-out:
+    if (rc == RAFS_OK) {
+        *out = text;
+        *len = strlen(text);
+    }
     json_decref(entry);
     json_decref(root);
     return rc;

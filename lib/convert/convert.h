@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_CONVERT_H
+#define RAFSI_CONVERT_H
+
+/*
+ * The door of convert: images on their way from one place to another, as they are or made
+ * anew.
+ */
+
+#include "convert/copy.h"
+#include "convert/push.h"
+
+#endif
