@@ -295,8 +295,80 @@ START_TEST(data_ends_where_the_bootstrap_says)
 }
 END_TEST
 
+START_TEST(entry_is_read_as_it_was_written)
+{
+    static const struct ci_entry in[] = {
+        {.uncompressed_offset = 0x1fff000,
+         .compressed_offset = 0x12345,
+         .uncompressed_size = 0x1000,
+         .compressed_size = 0x1000},
+        {.uncompressed_offset = 0,
+         .compressed_offset = 0,
+         .uncompressed_size = 0x1000000,
+         .compressed_size = 0x10001,
+         .flags = CI_COMPRESSED},
+        {.uncompressed_offset = 0x1000,
+         .compressed_offset = 7,
+         .uncompressed_size = 1,
+         .compressed_size = 1,
+         .flags = CI_HAS_CRC32,
+         .crc32 = 0x87654321},
+        {.uncompressed_offset = 0x3000,
+         .compressed_offset = 9,
+         .uncompressed_size = 0x456,
+         .flags = CI_BATCH | CI_COMPRESSED,
+         .batch_index = 1,
+         .batch_offset = 0x98765},
+    };
+    const struct blob_record blobs[2] = {v1_blob(), v2_blob()};
+
+    for (size_t i = 0; i < COUNT(in) + 2; i++) {
+        /* The first two in both versions. */
+        bool v2 = i >= 2;
+        const struct ci_entry *entry = &in[v2 ? i - 2 : i];
+        const struct ci_header header = {
+            .entries = 1, .entry_bytes = v2 ? CI_V2_BYTES : CI_V1_BYTES, .contexts = 2};
+        uint8_t bytes[CI_V2_BYTES];
+        struct ci_entry out;
+
+        rafsi_ci_put_entry(entry, header.entry_bytes, bytes);
+        ck_assert_int_eq(rafsi_ci_entry((struct span){bytes, header.entry_bytes, 0},
+                                        &header, &blobs[v2], 0, &out, NULL),
+                         RAFS_OK);
+        ck_assert_mem_eq(&out, entry, sizeof(out));
+    }
+}
+END_TEST
+
+START_TEST(header_and_batches_are_read_as_they_were_written)
+{
+    const struct blob_record blob = v2_blob();
+    const struct ci_header in = {CHUNKS, CI_V2_BYTES, CHUNKS * CI_V2_BYTES,
+                                 2 * CI_BATCH_BYTES, 2};
+    const struct ci_batch batch = {0x1234, 0x5678};
+    const struct ci_entry entry = {.uncompressed_size = 1, .batch_index = 1};
+    uint8_t bytes[CI_HEADER_BYTES],
+        array[CHUNKS * CI_V2_BYTES + 2 * CI_BATCH_BYTES] = {0};
+    struct ci_header out;
+    struct ci_batch got;
+
+    rafsi_ci_put_header(&in, &blob, bytes);
+    ck_assert_int_eq(
+        rafsi_ci_header((struct span){bytes, sizeof(bytes), 0}, &blob, &out, NULL),
+        RAFS_OK);
+    ck_assert_mem_eq(&out, &in, sizeof(out));
+    rafsi_ci_put_batch(&batch, array + sizeof(array) - CI_BATCH_BYTES);
+    ck_assert_int_eq(rafsi_ci_batch((struct span){array, sizeof(array), 0}, &in, &blob,
+                                    &entry, &got, NULL),
+                     RAFS_OK);
+    ck_assert_mem_eq(&got, &batch, sizeof(got));
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, entry_is_read_as_it_was_written);
+    tcase_add_test(tcase, header_and_batches_are_read_as_they_were_written);
     tcase_add_loop_test(tcase, header_that_lies_is_refused_and_located, 0,
                         COUNT(header_lies));
     tcase_add_test(tcase, header_is_decoded);

@@ -215,8 +215,79 @@ START_TEST(data_begins_at_zero_whatever_the_entry_says)
 }
 END_TEST
 
+START_TEST(section_header_is_read_as_it_was_written)
+{
+    static const uint64_t sizes[] = {0,         1, 511, 077777777777ull, 0100000000000ull,
+                                     1ull << 44};
+    uint8_t header[TAR_HEADER_BYTES];
+    struct tar_section out;
+
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        const uint64_t at = sizes[i] + 7;
+
+        rafsi_tar_section_put(SECTION_META, sizes[i], header);
+        ck_assert_int_eq(
+            rafsi_tar_section((struct span){header, sizeof(header), at}, &out, NULL),
+            RAFS_OK);
+        ck_assert_str_eq(out.name, SECTION_META);
+        ck_assert_uint_eq(out.size, sizes[i]);
+        ck_assert_uint_eq(out.at, 7);
+        ck_assert_mem_eq(header + 257, "ustar  ", 8);
+    }
+}
+END_TEST
+
+START_TEST(size_that_no_number_holds_is_refused)
+{
+    uint8_t header[TAR_HEADER_BYTES];
+    rafs_error err = RAFS_ERROR_INIT;
+    struct tar_section out;
+    unsigned sum = 0;
+    char digits[8];
+
+    rafsi_tar_section_put(SECTION_META, 1ull << 44, header);
+    header[124 + 3] = 1; /* 2^64 and more */
+    memset(header + 148, ' ', 8);
+    for (size_t i = 0; i < sizeof(header); i++)
+        sum += header[i];
+    snprintf(digits, sizeof(digits), "%06o", sum);
+    memcpy(header + 148, digits, 7);
+    ck_assert_int_eq(
+        rafsi_tar_section((struct span){header, sizeof(header), 1 << 30}, &out, &err),
+        RAFS_E_CORRUPT);
+    ck_assert_uint_eq(err.offset, (1 << 30) + 124);
+}
+END_TEST
+
+START_TEST(toc_entry_is_read_as_it_was_written)
+{
+    static const uint32_t compressors[] = {RAFS_COMPRESSOR_NONE, RAFS_COMPRESSOR_ZSTD,
+                                           RAFS_COMPRESSOR_LZ4_BLOCK};
+
+    for (size_t i = 0; i < COUNT(compressors); i++) {
+        struct toc_entry in = {.compressor = compressors[i],
+                               .name = SECTION_META_HEADER, /* all of 16 bytes */
+                               .digest = {1, 2, 3},
+                               .at = 0x123,
+                               .stored_size = 77,
+                               .uncompressed_size = 77};
+        uint8_t bytes[TOC_ENTRY_BYTES];
+        struct toc_entry out = {0};
+
+        rafsi_toc_entry_put(&in, bytes);
+        ck_assert_int_eq(
+            rafsi_toc_entry((struct span){bytes, sizeof(bytes), 0}, 0, 1000, &out, NULL),
+            RAFS_OK);
+        ck_assert_mem_eq(&out, &in, sizeof(out));
+    }
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, section_header_is_read_as_it_was_written);
+    tcase_add_test(tcase, size_that_no_number_holds_is_refused);
+    tcase_add_test(tcase, toc_entry_is_read_as_it_was_written);
     tcase_add_loop_test(tcase, tar_header_that_lies_is_refused_and_located, 0,
                         COUNT(header_lies));
     tcase_add_test(tcase, section_ends_where_its_header_begins);
