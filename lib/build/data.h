@@ -9,7 +9,10 @@
  * flight: whoever feeds waits.
  *
  * A chunk whose digest was seen before refers to the first one. Which levels count is
- * rafsi_data_options.dedup; dictionaries and the index are asked first, in this order.
+ * rafsi_data_options.dedup; dictionaries are asked before the index.
+ *
+ * Only the thread that feeds adds to image->chunks and image->blobs, asks struct
+ * rafsi_known and writes to the sink, all of it within these calls.
  */
 
 #include "build/image.h"
@@ -17,9 +20,8 @@
 
 struct rafsi_data;
 
-/* Where chunks lie that need not be stored: dictionaries, an index. Asked by one thread
- * at a time, not in the order of the chunks: numbers of chunks and blobs do not show in
- * what is written. */
+/* Where chunks lie that need not be stored: dictionaries, an index. Asked in the order of
+ * the chunks, once for each that is new to the build. */
 struct rafsi_known {
     void *user;
     /* A chunk with that digest and size: its number in image->chunks (which it is added

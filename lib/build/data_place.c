@@ -29,34 +29,50 @@ static void chain(struct rafsi_data *data, const struct item *item)
     rafsi_blake3(link, sizeof(link), data->chain);
 }
 
+/* A chunk that was found before needs not be asked for. */
+static bool find_found(struct rafsi_data *data, const struct item *item, size_t *from,
+                       uint32_t *number)
+{
+    for (*from = 0; *from < 2; ++*from)
+        if (rafsi_seen_find(&data->known[*from], item->digest, item->size, number))
+            return true;
+    return false;
+}
+
+static int ask(struct rafsi_data *data, const struct item *item, size_t *from,
+               uint32_t *number, rafs_error *err)
+{
+    const struct rafsi_known *const known[2] = {data->options.dictionary,
+                                                data->options.index};
+    int rc = RAFS_E_NOENT;
+
+    for (*from = 0; *from < 2; ++*from) {
+        if (!known[*from])
+            continue;
+        rc =
+            known[*from]->find(known[*from]->user, item->digest, item->size, number, err);
+        if (rc == RAFS_E_NOENT)
+            continue;
+        return rc < 0 ? rc
+                      : rafsi_seen_add(&data->known[*from], item->digest, *number, err);
+    }
+    return rc;
+}
+
 /* One that this build needs not store. RAFS_E_NOENT: there is none. */
 static int find_known(struct rafsi_data *data, const struct item *item, uint32_t *number,
                       rafs_error *err)
 {
-    const struct rafsi_known *const from[2] = {data->options.dictionary,
-                                               data->options.index};
     uint64_t *const counted[2] = {&data->counted.same_dictionary_bytes,
                                   &data->counted.same_index_bytes};
+    size_t from;
+    int rc = RAFS_OK;
 
-    for (size_t i = 0; i < 2; i++) {
-        int rc;
-
-        if (!from[i])
-            continue;
-        if (rafsi_seen_find(&data->known[i], item->digest, item->size, number)) {
-            *counted[i] += item->size;
-            return RAFS_OK;
-        }
-        rc = from[i]->find(from[i]->user, item->digest, item->size, number, err);
-        if (rc == RAFS_E_NOENT)
-            continue;
-        if (rc == RAFS_OK)
-            rc = rafsi_seen_add(&data->known[i], item->digest, *number, err);
-        if (rc == RAFS_OK)
-            *counted[i] += item->size;
-        return rc;
-    }
-    return RAFS_E_NOENT;
+    if (!find_found(data, item, &from, number))
+        rc = ask(data, item, &from, number, err);
+    if (rc == RAFS_OK)
+        *counted[from] += item->size;
+    return rc;
 }
 
 /* The chunk that an item is the same as. RAFS_E_NOENT: it is new. */

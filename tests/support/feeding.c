@@ -82,28 +82,46 @@ void feed_sink_drop(struct feed_sink *sink)
     }
 }
 
-/* Words of a small vocabulary, which compress, between runs that do not. */
-static uint8_t byte_at(uint32_t seed, uint64_t offset)
+/* Block number i, 16 bytes: words of a small vocabulary, which compress, or, with every
+ * fourth seed, what does not. */
+static void make_block(uint32_t seed, uint64_t i, uint8_t out[16])
 {
-    uint64_t block = offset / 16;
-    uint64_t mixed = (block ^ (uint64_t)seed << 40) * 0x9e3779b97f4a7c15ull;
+    uint64_t mixed = (i ^ (uint64_t)seed << 40) * 0x9e3779b97f4a7c15ull;
+    uint64_t words[2] = {0, 0};
 
-    if (seed == 0)
-        return 0;
     mixed ^= mixed >> 29;
     if (seed % 4 != 1)
         mixed = mixed % 61 * 0x2545f4914f6cdd1dull;
-    return (uint8_t)(mixed >> offset % 16 * 4);
+    if (seed != 0) {
+        words[0] = mixed;
+        words[1] = mixed * 0xd6e8feb86659fd93ull;
+    }
+    memcpy(out, words, sizeof(words));
+}
+
+static void fill(uint32_t seed, uint64_t offset, uint8_t *to, size_t len)
+{
+    uint8_t block[16];
+
+    while (len > 0) {
+        size_t skip = offset % sizeof(block);
+        size_t part = (size_t)rafsi_min(len, sizeof(block) - skip);
+
+        make_block(seed, offset / sizeof(block), block);
+        memcpy(to, block + skip, part);
+        offset += part;
+        to += part;
+        len -= part;
+    }
 }
 
 void feed_fill(const struct feed_file *file, uint64_t offset, void *buf, size_t len)
 {
-    uint8_t *to = buf;
+    uint64_t border = file->size - file->tail;
+    size_t first = offset < border ? (size_t)rafsi_min(len, border - offset) : 0;
 
-    for (size_t i = 0; i < len; i++)
-        to[i] =
-            byte_at(offset + i < file->size - file->tail ? file->seed : file->seed + 1000,
-                    offset + i);
+    fill(file->seed, offset, buf, first);
+    fill(file->seed + 1000, offset + first, (uint8_t *)buf + first, len - first);
 }
 
 void feed_init(struct feed *feed)
@@ -161,6 +179,10 @@ static int content_read(void *user, uint64_t offset, void *buf, size_t len,
         return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, "file", "unreadable");
     }
     NEED(len > 0 && offset + len <= file->size);
+    if (file->feed->reading)
+        file->feed->reading(file->feed, file);
+    if (file->fails)
+        return rafsi_fail(err, file->fails, RAFS_STAGE_FETCH, "file", "unreadable");
     feed_fill(file, offset, buf, len);
     return RAFS_OK;
 }
@@ -219,6 +241,8 @@ static int feed_one(struct feed *feed, struct feed_file *file, const rafs_call *
     if (file->way == FEED_ZEROS)
         return feed_zeros(feed, file, call);
     feed->taken++;
+    if (feed->taken - atomic_load(&feed->released) > feed->most)
+        feed->most = feed->taken - atomic_load(&feed->released);
     return rafsi_data_file(feed->data, &file->inode, &content, call, &feed->err);
 }
 
@@ -254,6 +278,26 @@ void feed_drop(struct feed *feed)
         free(feed->files[i].inode.chunks);
     NEED(atomic_load(&feed->released) == feed->taken);
     NEED(atomic_load(&feed->watch.live) == 0);
+}
+
+int feed_boot_write(void *user, rafsi_write_fn write, void *write_user,
+                    const rafs_call *call, rafs_error *err)
+{
+    struct feed_boot *boot = user;
+    uint8_t room[1000];
+    size_t left = boot->size;
+    int rc = RAFS_OK;
+
+    boot->seen = boot->feed->image.blobs.at[boot->feed->image.blobs.count - 1].record;
+    for (size_t i = 0; i < sizeof(room); i++)
+        room[i] = (uint8_t)(i * i / 7);
+    while (rc == RAFS_OK && left > 0) {
+        size_t len = left < sizeof(room) ? left : sizeof(room);
+
+        rc = write(write_user, room, len, call, err);
+        left -= len;
+    }
+    return rc;
 }
 
 /* The compression information of a blob, as readers see it. */
@@ -351,13 +395,13 @@ void feed_check(struct feed *feed)
     uint8_t digest[32];
 
     NEED(room && want && blob->ours);
-    NEED(rafsi_decoder_new(&feed->image.env, &decoder, NULL) == RAFS_OK);
+    NEED(rafsi_decoder_new(&feed->sink.sink.env, &decoder, NULL) == RAFS_OK);
     NEED(object->committed && object->len == blob->file_size);
     NEED(rafsi_hash_bytes(feed->image.hashes, RAFSI_SHA256, object->at, object->len,
                           digest, NULL) == RAFS_OK);
     NEED(memcmp(digest, blob->sha256, 32) == 0 &&
          memcmp(digest, object->what.sha256, 32) == 0);
-    if (feed->image.version == 6)
+    if (feed->image.version == 6 && blob->record.chunk_count > 0)
         ci_load(object, &blob->record, decoder, &ci);
     for (size_t i = 0; i < feed->file_count; i++)
         check_file(feed, &feed->files[i], &ci, decoder, room, want);

@@ -43,6 +43,7 @@ struct feed_file {
     uint32_t seed; /* equal ones begin alike; 0: zeros */
     uint64_t tail; /* the last so many bytes are another file's */
     enum feed_way way;
+    int fails; /* what reading it says; 0: nothing */
     struct build_inode inode;
     struct feed *feed;
 };
@@ -62,6 +63,8 @@ struct feed {
     atomic_bool read_failed;
     atomic_size_t released;
     size_t taken; /* contents given away */
+    size_t most;  /* of them, not released */
+    void (*reading)(struct feed *feed, struct feed_file *file); /* may be NULL */
     uint32_t blob;
     rafs_error err;
 };
@@ -78,6 +81,15 @@ int feed_all(struct feed *feed, const rafs_call *call);
 int feed_run(struct feed *feed, const struct rafsi_boot *boot, const rafs_call *call);
 /* Everything goes; nothing may be left allocated, and no content not released. */
 void feed_drop(struct feed *feed);
+
+/* A program's own bootstrap for the inlined forms: bytes that follow from the size. */
+struct feed_boot {
+    struct feed *feed;
+    size_t size;
+    struct blob_record seen; /* when it was written */
+};
+int feed_boot_write(void *user, rafsi_write_fn write, void *write_user,
+                    const rafs_call *call, rafs_error *err);
 
 /* Every chunk of every file decodes from the blob that was written to the bytes of the
  * file, its digest and CRC are theirs; what the blob says of it is the same. */
