@@ -9,6 +9,7 @@ Finds of the fuzzers are added to the same folders by hand; seeds are named seed
 import io
 import json
 import pathlib
+import random
 import struct
 import sys
 import tarfile
@@ -117,6 +118,28 @@ def images(corpus):
         corpus.put("resolve", variant, bytes([len(path)]) + path + boot)
     corpus.opened("v6-toc", 4, corpus.blob("v6-toc"))
     corpus.opened("v5-inline-tail", 0, corpus.blob("v5-inline")[-30000:])
+
+
+def build(corpus):
+    """Options and entries of fuzz_build.c: mostly such as are taken."""
+    rng = random.Random("build")
+    for i in range(32):
+        options = [rng.choice((0, 1, 4, 6, 8, 32, 128, rng.randrange(256))),
+                   rng.choice((0, 0, 8)), rng.choice((5, 6)), rng.randrange(4),
+                   rng.randrange(12), rng.randrange(3), rng.choice((0, 1, 2, 5)),
+                   rng.choice((0, 0, 1, 2)), rng.randrange(4), 1, 2, 3, 4]
+        entries = bytearray()
+        for _ in range(rng.randrange(1, 40)):
+            # The places of letters in the alphabet there: short names, some folders.
+            path = [rng.randrange(4)]
+            for _ in range(rng.randrange(3)):
+                path += [4, rng.choice((rng.randrange(4), rng.randrange(4), 12, 13))]
+            if i % 4 == 0 and rng.random() < 0.2:
+                path[-1:] = [7, 9, 11, 7, rng.randrange(4)]      # ".wh.a"
+            kind = rng.choice((0, 1, 3, 5, 6, 8, 14, 30, 60, 120, 132, 228) +
+                              ((15,) if i % 4 < 2 else ()))
+            entries += bytes([kind, rng.randrange(256), len(path)] + path)
+        corpus.put("build", "%02d" % i, bytes(options) + entries)
 
 
 def http(corpus):
@@ -235,6 +258,7 @@ def main():
     archive(corpus)
     trace(corpus)
     http(corpus)
+    build(corpus)
     images(corpus)
 
 
