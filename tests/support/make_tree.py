@@ -177,8 +177,9 @@ def whole_tree():
 
 
 def for_old_peers(entries):
-    """Less what nydus-image and nydusd 2.2 refuse to take or to show: POSIX ACLs."""
-    return [e for e in entries if not e.path.startswith(b"acl")]
+    """Less what nydus-image and nydusd 2.2 refuse, POSIX ACLs, and less a time of 0, in
+    place of which nydusd shows that of the mount."""
+    return [e for e in entries if not e.path.startswith(b"acl") and e.mtime_ns != 0]
 
 
 def for_tar(entries):

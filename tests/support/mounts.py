@@ -122,7 +122,7 @@ class Nydusd:
                 return self.point
             time.sleep(0.02)
         with open(self.log, encoding="utf-8", errors="replace") as f:
-            said = f.read()[-600:]
+            said = f.read()[-4000:]
         self.__exit__()
         raise ValueError("nydusd does not mount it: " + said)
 
