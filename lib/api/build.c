@@ -97,6 +97,21 @@ int rafs_builder_add_tar_fd(rafs_builder *builder, int fd, const char *name,
                                               &taken, err));
 }
 
+int rafs_builder_add_image(rafs_builder *builder, const rafs_image *image,
+                           const rafs_build_layer *layer, const rafs_call *call,
+                           rafs_error *err)
+{
+    rafs_build_layer set;
+    rafs_call taken;
+    int rc = image ? enter(builder, call, &taken, err) : rafsi_fail_null(err, "image");
+
+    if (rc == RAFS_OK)
+        rc = rafsi_take_struct(layer, &set, sizeof(set), "rafs_build_layer", err);
+    return rc < 0 ? rc
+                  : leave(builder,
+                          rafsi_source_image(builder, image->tree, &set, &taken, err));
+}
+
 int rafs_builder_add_entry(rafs_builder *builder, const rafs_build_entry *entry,
                            const rafs_call *call, rafs_error *err)
 {

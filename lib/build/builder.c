@@ -39,6 +39,25 @@ static void image_free(struct build_image *image)
     rafsi_arena_free(&image->arena);
 }
 
+/* Chunks that need not be stored: dictionaries and the index. */
+static int open_known(rafs_builder *builder, const struct rafsi_tree *const *dictionaries,
+                      struct rafsi_data_options *data, rafs_error *err)
+{
+    const rafs_build_options *o = &builder->options;
+    int rc = RAFS_OK;
+
+    rafsi_borrow_init(&builder->borrow, &builder->image);
+    if (o->dictionary_count)
+        rc = rafsi_dictionary_new(&builder->borrow, dictionaries, o->dictionary_count,
+                                  NULL, &builder->dictionary, err);
+    if (rc == RAFS_OK && o->store_index)
+        rc = rafsi_store_index_new(&builder->borrow, builder->sink, o->store_index, NULL,
+                                   &builder->index, err);
+    data->dictionary = rafsi_dictionary_known(builder->dictionary);
+    data->index = rafsi_store_index_known(builder->index);
+    return rc;
+}
+
 static int start(rafs_builder *builder, const struct rafsi_tree *const *dictionaries,
                  rafs_error *err)
 {
@@ -50,10 +69,8 @@ static int start(rafs_builder *builder, const struct rafsi_tree *const *dictiona
                                       .threads = o->threads};
     int rc = rafsi_hashes_new(&builder->image.env, &builder->image.hashes, err);
 
-    (void)dictionaries;
-    if (rc == RAFS_OK && (o->dictionary_count || o->store_index))
-        rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "build options",
-                        "dictionaries and the index are not there yet");
+    if (rc == RAFS_OK)
+        rc = open_known(builder, dictionaries, &data, err);
     if (rc == RAFS_OK)
         rc = rafsi_layers_new(&builder->image,
                               o->flags & RAFS_BUILD_KEEP_WHITEOUTS ? LAYERS_KEEP_WHITEOUTS
@@ -100,6 +117,9 @@ void rafsi_builder_free(rafs_builder *builder)
         return;
     env = builder->image.env;
     rafsi_data_free(builder->data);
+    rafsi_dictionary_free(builder->dictionary);
+    rafsi_store_index_free(builder->index);
+    rafsi_borrow_free(&builder->borrow);
     rafsi_layers_free(builder->layers);
     rafsi_free(&env, builder->kept_xattrs);
     rafsi_free(&env, builder->used);
@@ -265,6 +285,16 @@ static int complete(rafs_builder *builder, struct emission *emission,
     return rc;
 }
 
+/* The image is complete; without the index a later build stores more than it had to. */
+static void keep_index(rafs_builder *builder, const rafs_call *call)
+{
+    rafs_error why = RAFS_ERROR_INIT;
+
+    if (builder->index && rafsi_store_index_add(builder->index, call, &why) < 0)
+        rafsi_log(&builder->image.env, RAFS_LOG_WARNING,
+                  "%s: %s; what was stored was not added to it", why.object, why.text);
+}
+
 int rafsi_builder_finish(rafs_builder *builder, rafs_build_result *result,
                          const rafs_call *call, rafs_error *err)
 {
@@ -276,6 +306,7 @@ int rafsi_builder_finish(rafs_builder *builder, rafs_build_result *result,
         return rc;
     }
     builder->finished = true;
+    keep_index(builder, call);
     return result ? rafsi_give_struct(&builder->result, sizeof(builder->result), result,
                                       "rafs_build_result", err)
                   : RAFS_OK;

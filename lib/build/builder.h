@@ -4,13 +4,24 @@
 
 /* What the sources see of a builder, and what the api calls. */
 
+#include "build/borrow.h"
 #include "build/data.h"
+#include "build/dictionary.h"
 #include "build/emit.h"
 #include "build/image.h"
 #include "build/layers.h"
 #include "build/sink.h"
+#include "build/store_index.h"
 #include "rafs/build.h"
 #include "tree/tree.h"
+
+/* What a merged image's chunk becomes, in place of a reference to where it is. */
+struct rafsi_replace {
+    void *user;
+    /* RAFS_E_NOENT, silently: it stays. */
+    int (*find)(void *user, const struct chunk_record *chunk, uint32_t *number,
+                rafs_error *err);
+};
 
 struct rafs_builder {
     struct build_image image;
@@ -28,6 +39,10 @@ struct rafs_builder {
     int failed;         /* RAFS_OK, or why it can only be freed */
     bool finished;
     rafs_build_result result;
+    struct rafsi_borrow borrow;          /* chunks that others wrote */
+    struct rafsi_dictionary *dictionary; /* NULL: none */
+    struct rafsi_store_index *index;     /* NULL: none */
+    const struct rafsi_replace *replace; /* NULL: merged chunks stay where they are */
     uint32_t *used; /* by finish: numbers of image.blobs in the image's table */
 };
 
