@@ -14,6 +14,7 @@ static const struct {
     {"cat", cmd_cat, "write files to standard output"},
     {"check", cmd_check, "look at everything in an image"},
     {"chunks", cmd_chunks, "show where the bytes of a file lie"},
+    {"diff", cmd_diff, "show in what a directory, tar or image differs"},
     {"extract", cmd_extract, "restore files into a directory"},
     {"find", cmd_find, "print paths that pass tests"},
     {"info", cmd_info, "show what an image is"},

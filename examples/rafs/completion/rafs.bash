@@ -4,7 +4,7 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='build cache cat check chunks extract find help info ls prefetch pull readlink sharing stat tar trace'
+    local commands='build cache cat check chunks diff extract find help info ls prefetch pull readlink sharing stat tar trace'
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
@@ -53,6 +53,10 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -W 'sha256: blake3: blob-sha256:' -- "$cur")
         return
         ;;
+    --ignore)
+        mapfile -t COMPREPLY < <(compgen -W 'mode owner mtime xattr links content' -- "$cur")
+        return
+        ;;
     -type)
         mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
         return
@@ -84,6 +88,7 @@ _rafs()
     cat) options='--offset --length' ;;
     check) options='--json --metadata-only' ;;
     chunks | info | sharing) options='--json' ;;
+    diff) options='--ignore --json' ;;
     prefetch) options='--table --trace --bandwidth --progress --json' ;;
     pull) options='--dry-run --bandwidth --progress --json' ;;
     trace) options='--json -o --size' ;;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands build cache cat check chunks extract find help info ls prefetch pull readlink sharing stat tar trace
+set -l commands build cache cat check chunks diff extract find help info ls prefetch pull readlink sharing stat tar trace
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l some "__fish_seen_subcommand_from $commands"
 
@@ -10,6 +10,7 @@ complete -c rafs -n $none -f -a cache -d 'Look after the chunks that are kept'
 complete -c rafs -n $none -f -a cat -d 'Write files to standard output'
 complete -c rafs -n $none -f -a check -d 'Look at everything in an image'
 complete -c rafs -n $none -f -a chunks -d 'Show where the bytes of a file lie'
+complete -c rafs -n $none -f -a diff -d 'Show in what a directory, tar or image differs'
 complete -c rafs -n $none -f -a extract -d 'Restore files into a directory'
 complete -c rafs -n $none -f -a find -d 'Print paths that pass tests'
 complete -c rafs -n $none -f -a help -d 'Show help'
@@ -57,7 +58,7 @@ complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
-set -l json '__fish_seen_subcommand_from cache check chunks extract find info ls prefetch pull sharing stat trace'
+set -l json '__fish_seen_subcommand_from cache check chunks diff extract find info ls prefetch pull sharing stat trace'
 complete -c rafs -n $json -l json -d 'JSON output'
 set -l keep '__fish_seen_subcommand_from cache'
 complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
@@ -78,6 +79,7 @@ complete -c rafs -n '__fish_seen_subcommand_from trace' -f -a 'show plot'
 complete -c rafs -n '__fish_seen_subcommand_from trace' -s o -r -d 'Where the picture goes'
 complete -c rafs -n '__fish_seen_subcommand_from trace' -l size -x -d 'Of the picture, WxH'
 complete -c rafs -n '__fish_seen_subcommand_from check' -l metadata-only -d 'Leave the blobs alone'
+complete -c rafs -n '__fish_seen_subcommand_from diff' -l ignore -x -a 'mode owner mtime xattr links content' -d 'What is not compared'
 complete -c rafs -n '__fish_seen_subcommand_from extract' -l overwrite -d 'Replace files that exist'
 complete -c rafs -n '__fish_seen_subcommand_from extract' -l sparse -d 'Make holes of blocks of zeros too'
 complete -c rafs -n '__fish_seen_subcommand_from extract' -l same-owner -d 'Restore owners'
