@@ -26,6 +26,7 @@ STRICT = "-pedantic -Wall -Wextra -Werror".split()
 FIRST_READ = os.path.join(ROOT, "examples", "first_read.c")
 OWN_CACHE = os.path.join(ROOT, "examples", "own_cache.c")
 EPOLL_READ = os.path.join(ROOT, "examples", "epoll_read.c")
+MAKE_IMAGE = os.path.join(ROOT, "examples", "make_image.c")
 # A golden image, a file of it and where its blobs lie.
 IMAGE = os.path.join(ROOT, "tests", "golden", "v6-zstd")
 FILE = "/data/text"
@@ -132,6 +133,8 @@ def by_pkg_config(name, prefix, tmp, wanted, *options):
                 reads_right(f"{case}: reads", program, prefix, wanted, kind == "shared")
         succeeds(f"{name}: epoll_read.c, {compiler}: compiles as C99", compiler, "-std=c99",
                  *STRICT, *flags, EPOLL_READ, *shared, "-o", os.path.join(tmp, "epoll_read"))
+        succeeds(f"{name}: make_image.c, {compiler}: compiles as C99", compiler, "-std=c99",
+                 *STRICT, *flags, MAKE_IMAGE, *shared, "-o", os.path.join(tmp, "make_image"))
 
 
 def by_cmake(prefix, tmp, wanted):
