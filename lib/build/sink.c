@@ -50,17 +50,21 @@ void rafs_sink_free(rafs_sink *sink)
     rafsi_free(&env, sink);
 }
 
-/* A callback's answer: it may say nothing, or what is no code of ours. */
-static int answer(int rc, const char *what, rafs_error *err)
+int rafsi_answer(int rc, const char *object, const char *what, rafs_error *err)
 {
     if (rc == RAFS_OK)
         return rc;
     if (rc > 0 || rc < RAFS_E_AGAIN)
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, "sink",
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, object,
                           "%s returned %d, which is no RAFS_E_ code", what, rc);
     if (err && err->code != rc)
-        return rafsi_fail(err, rc, RAFS_STAGE_FETCH, "sink", "%s failed", what);
+        return rafsi_fail(err, rc, RAFS_STAGE_FETCH, object, "%s failed", what);
     return rc;
+}
+
+static int answer(int rc, const char *what, rafs_error *err)
+{
+    return rafsi_answer(rc, "sink", what, err);
 }
 
 int rafsi_out_begin(struct rafsi_out *out, rafs_sink *sink, struct rafsi_hashes *hashes,

@@ -34,6 +34,10 @@ int rafsi_out_commit(struct rafsi_out *out, uint8_t sha256[32], const rafs_call 
                      rafs_error *err);
 void rafsi_out_abort(struct rafsi_out *out); /* harmless after commit, or cleared */
 
+/* What a program's function returned, made a code: it may say nothing in err, or return
+ * what is none. */
+int rafsi_answer(int rc, const char *object, const char *what, rafs_error *err);
+
 /* A function that bytes are given to one after the other. */
 typedef int (*rafsi_write_fn)(void *user, const void *data, size_t len,
                               const rafs_call *call, rafs_error *err);

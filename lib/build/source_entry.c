@@ -88,7 +88,8 @@ static int feed(rafs_builder *builder, const rafs_build_entry *entry,
     while (rc == RAFS_OK && left > 0) {
         size_t want = (size_t)rafsi_min(left, PART), got = 0;
 
-        rc = entry->read(entry->user, part, want, &got, call, err);
+        rc = rafsi_answer(entry->read(entry->user, part, want, &got, call, err), "entry",
+                          "read", err);
         if (rc == RAFS_OK && (got == 0 || got > want))
             rc = rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, NULL,
                             got ? "read gave more than was asked for"
@@ -136,6 +137,9 @@ static int add(rafs_builder *builder, const rafs_build_entry *entry,
     rc = rafsi_builder_shape(builder, &shaped, &wanted, err);
     if (rc == RAFS_OK && wanted)
         rc = rafsi_layers_add(builder->layers, &shaped, &inode, err);
+    /* Not once its name is in the tree: then it needs its content. */
+    if (rc < 0)
+        rc = rafsi_builder_refuse(builder, rc);
     if (rc == RAFS_OK && inode && S_ISREG(entry->mode) && entry->size)
         rc = feed(builder, entry, inode, call, err);
     rafsi_free(&builder->image.env, xattrs);
@@ -157,6 +161,5 @@ int rafsi_source_entry(rafs_builder *builder, const rafs_build_entry *entry,
     } else {
         rc = add(builder, entry, call, err);
     }
-    return rafsi_builder_refuse(
-        builder, rc < 0 ? rafsi_fail_object(err, rc, "path %.180s", entry->path) : rc);
+    return rc < 0 ? rafsi_fail_object(err, rc, "path %.180s", entry->path) : rc;
 }

@@ -33,8 +33,9 @@ static int fill_at(struct tar_stream *stream, size_t have, rafs_error *err)
 
     stream->in_len = 0;
     if (rc == RAFS_OK)
-        rc = stream->read(stream->user, stream->in + have, PART_BYTES - have,
-                          &stream->in_len, stream->call, err);
+        rc = rafsi_answer(stream->read(stream->user, stream->in + have, PART_BYTES - have,
+                                       &stream->in_len, stream->call, err),
+                          stream->name, "read", err);
     if (rc == RAFS_OK && stream->in_len > PART_BYTES - have)
         rc = rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_FETCH, stream->name,
                         "read gave more than was asked for");
