@@ -28,7 +28,8 @@ extern "C" {
 /** Where what is built goes to. */
 typedef struct rafs_sink rafs_sink;
 
-/** An image in the making. One thread at a time. */
+/** An image in the making. One thread at a time, and not from the functions that it
+ *  calls. */
 typedef struct rafs_builder rafs_builder;
 
 /** What is written. */

@@ -43,6 +43,8 @@ void rafs_builder_free(rafs_builder *builder)
 static int enter(rafs_builder *builder, const rafs_call *call, rafs_call *taken,
                  rafs_error *err)
 {
+    int rc;
+
     if (!builder)
         return rafsi_fail_null(err, "builder");
     if (builder->failed < 0)
@@ -51,12 +53,18 @@ static int enter(rafs_builder *builder, const rafs_call *call, rafs_call *taken,
     if (builder->finished)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "builder",
                           "is finished");
-    return rafsi_call_take(call, taken, err);
+    if (builder->running)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "builder",
+                          "is called by a function that it calls");
+    rc = rafsi_call_take(call, taken, err);
+    builder->running = rc == RAFS_OK;
+    return rc;
 }
 
 /* And ends with: what half happened cannot be gone on from. */
 static int leave(rafs_builder *builder, int rc)
 {
+    builder->running = false;
     if (rc < 0)
         builder->failed = rc;
     return rc;
@@ -103,10 +111,11 @@ int rafs_builder_add_image(rafs_builder *builder, const rafs_image *image,
 {
     rafs_build_layer set;
     rafs_call taken;
-    int rc = image ? enter(builder, call, &taken, err) : rafsi_fail_null(err, "image");
+    int rc = image ? rafsi_take_struct(layer, &set, sizeof(set), "rafs_build_layer", err)
+                   : rafsi_fail_null(err, "image");
 
     if (rc == RAFS_OK)
-        rc = rafsi_take_struct(layer, &set, sizeof(set), "rafs_build_layer", err);
+        rc = enter(builder, call, &taken, err);
     return rc < 0 ? rc
                   : leave(builder,
                           rafsi_source_image(builder, image->tree, &set, &taken, err));
@@ -117,12 +126,13 @@ int rafs_builder_add_entry(rafs_builder *builder, const rafs_build_entry *entry,
 {
     rafs_build_entry set;
     rafs_call taken;
-    int rc = entry ? enter(builder, call, &taken, err) : rafsi_fail_null(err, "entry");
+    int rc = entry ? rafsi_take_struct(entry, &set, sizeof(set), "rafs_build_entry", err)
+                   : rafsi_fail_null(err, "entry");
 
-    if (rc == RAFS_OK)
-        rc = rafsi_take_struct(entry, &set, sizeof(set), "rafs_build_entry", err);
     if (rc == RAFS_OK && !set.path)
         rc = rafsi_fail_null(err, "path");
+    if (rc == RAFS_OK)
+        rc = enter(builder, call, &taken, err);
     return rc < 0 ? rc : leave(builder, rafsi_source_entry(builder, &set, &taken, err));
 }
 

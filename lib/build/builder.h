@@ -38,6 +38,7 @@ struct rafs_builder {
     uint32_t layer;     /* that is being taken in, from 0 */
     int failed;         /* RAFS_OK, or why it can only be freed */
     bool finished;
+    bool running; /* a call: the functions that it calls are not to call it again */
     rafs_build_result result;
     struct rafsi_borrow borrow;          /* chunks that others wrote */
     struct rafsi_dictionary *dictionary; /* NULL: none */
