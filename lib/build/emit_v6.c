@@ -17,86 +17,6 @@ static uint64_t round_up(uint64_t value, uint64_t power)
     return (value + power - 1) & ~(power - 1);
 }
 
-/* Bytes of an inode's extended attributes. */
-static int xattr_area(struct v6_emit *v6, const struct build_node *node, uint32_t *area)
-{
-    const struct build_inode *inode = node->inode;
-    uint64_t bytes = V6_XATTR_HEADER_BYTES;
-
-    *area = 0;
-    if (inode->xattr_count == 0)
-        return RAFS_OK;
-    for (uint32_t i = 0; i < inode->xattr_count; i++) {
-        const struct build_xattr *xattr = &inode->xattrs[i];
-        size_t prefix = 0;
-
-        if (rafsi_v6_xattr_space(xattr->name, xattr->name_len, &prefix) == 0)
-            return rafsi_emit_fail(&v6->emit, node, RAFS_E_UNSUPPORTED,
-                                   "no image can hold the extended attribute %s",
-                                   xattr->name);
-        if (xattr->value_len > V6_XATTR_VALUE_MAX)
-            return rafsi_emit_fail(&v6->emit, node, RAFS_E_LIMIT,
-                                   "extended attribute %s of %u bytes; v6 holds %u",
-                                   xattr->name, xattr->value_len, V6_XATTR_VALUE_MAX);
-        bytes += round_up(V6_XATTR_ENTRY_BYTES + xattr->name_len - prefix +
-                              (uint64_t)xattr->value_len,
-                          4);
-        if (bytes > V6_XATTR_AREA_MAX)
-            return rafsi_emit_fail(&v6->emit, node, RAFS_E_LIMIT,
-                                   "extended attributes take more than %u bytes",
-                                   V6_XATTR_AREA_MAX);
-    }
-    *area = (uint32_t)bytes;
-    return RAFS_OK;
-}
-
-/* Content of a directory or link lies in whole blocks, which follow all inodes, and its
- * tail behind the inode, if both fit into what is left of a block. */
-static void place_content(struct v6_places *places, uint64_t size, struct v6_place *place)
-{
-    uint64_t tail = size % V6_BLOCK_BYTES;
-    uint64_t head = V6_INODE_EXTENDED_BYTES + place->xattr_bytes;
-
-    place->block = places->blocks;
-    if (tail != 0 && head + tail <= V6_BLOCK_BYTES) {
-        place->layout = V6_LAYOUT_INLINE;
-        place->blocks = size / V6_BLOCK_BYTES;
-        if (places->at % V6_BLOCK_BYTES + head + tail > V6_BLOCK_BYTES)
-            places->at = round_up(places->at, V6_BLOCK_BYTES);
-        place->bytes = head + tail;
-    } else {
-        place->layout = V6_LAYOUT_PLAIN;
-        place->blocks = round_up(size, V6_BLOCK_BYTES) / V6_BLOCK_BYTES;
-        place->bytes = head;
-    }
-    places->blocks += place->blocks;
-}
-
-int rafsi_v6_place(struct v6_emit *v6, const struct build_node *node,
-                   struct v6_places *places, struct v6_place *place)
-{
-    const struct build_inode *inode = node->inode;
-    int rc;
-
-    *place = (struct v6_place){.layout = V6_LAYOUT_PLAIN};
-    rc = xattr_area(v6, node, &place->xattr_bytes);
-    if (rc < 0)
-        return rc;
-    if (S_ISDIR(inode->mode) || S_ISLNK(inode->mode)) {
-        place_content(places, inode->size, place);
-    } else if (S_ISREG(inode->mode)) {
-        place->layout = V6_LAYOUT_CHUNKS;
-        place->bytes =
-            round_up(V6_INODE_EXTENDED_BYTES + place->xattr_bytes, V6_CHUNK_ADDR_BYTES) +
-            V6_CHUNK_ADDR_BYTES * (uint64_t)rafsi_emit_chunks(v6->emit.image, inode);
-    } else {
-        place->bytes = V6_INODE_EXTENDED_BYTES + place->xattr_bytes;
-    }
-    place->at = places->at;
-    places->at = round_up(places->at + place->bytes, V6_NID_BYTES);
-    return RAFS_OK;
-}
-
 /* Chunks that files refer to; each is one record of the chunk table. */
 static int mark_chunks(struct v6_emit *v6, const struct build_node *node)
 {
@@ -133,31 +53,42 @@ static int check_target(struct v6_emit *v6, const struct build_node *node)
     return RAFS_OK;
 }
 
-/* Give every inode its number. */
-static int place_inode(struct v6_emit *v6, struct build_node *node,
-                       struct v6_places *places)
+/* What places depend on, and what is refused. */
+static int measure(struct v6_emit *v6, struct build_node *node)
 {
     struct build_inode *inode = node->inode;
-    struct v6_place place;
-    uint64_t nid;
-    int rc = RAFS_OK;
 
     if (S_ISDIR(inode->mode))
         inode->size = rafsi_v6_dir_size(node);
     else if (S_ISLNK(inode->mode))
-        rc = check_target(v6, node);
+        return check_target(v6, node);
     else if (S_ISREG(inode->mode))
-        rc = mark_chunks(v6, node);
-    if (rc == RAFS_OK)
-        rc = rafsi_v6_place(v6, node, places, &place);
-    if (rc < 0)
-        return rc;
-    nid = (place.at - v6->super.meta_at) / V6_NID_BYTES;
-    if (nid > NID_MAX)
-        return rafsi_emit_fail(&v6->emit, node, RAFS_E_LIMIT,
-                               "the bootstrap grows beyond 2^32 inode numbers");
-    inode->at = nid;
+        return mark_chunks(v6, node);
     return RAFS_OK;
+}
+
+/* Give every inode its number. */
+static int number_inodes(struct v6_emit *v6, struct v6_places *places)
+{
+    struct v6_order order = rafsi_v6_order(v6);
+    struct build_node *node;
+    struct v6_place place;
+    int rc = RAFS_OK;
+
+    while (rc == RAFS_OK) {
+        uint64_t nid;
+
+        rc = rafsi_v6_order_next(&order, &node, &place);
+        if (rc < 0 || !node)
+            break;
+        nid = (place.at - v6->super.meta_at) / V6_NID_BYTES;
+        if (nid > NID_MAX)
+            rc = rafsi_emit_fail(&v6->emit, node, RAFS_E_LIMIT,
+                                 "the bootstrap grows beyond 2^32 inode numbers");
+        node->inode->at = nid;
+    }
+    *places = order.places;
+    return rc;
 }
 
 static int place_all(struct v6_emit *v6)
@@ -169,8 +100,10 @@ static int place_all(struct v6_emit *v6)
          node = rafsi_batched_next(node)) {
         rc = rafsi_emit_tick(&v6->emit, node->index);
         if (rc == RAFS_OK && rafsi_emit_first(node))
-            rc = place_inode(v6, node, &places);
+            rc = measure(v6, node);
     }
+    if (rc == RAFS_OK)
+        rc = number_inodes(v6, &places);
     if (rc == RAFS_OK)
         rc = rafsi_v6_sort_chunks(v6);
     if (rc < 0)

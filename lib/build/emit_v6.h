@@ -37,9 +37,27 @@ struct v6_emit {
     uint64_t *chunks; /* the table's, in its order: numbers in the lower 32 bits */
 };
 
-/* emit_v6.c. The same places come out whenever all inodes are gone through. */
-int rafsi_v6_place(struct v6_emit *v6, const struct build_node *node,
-                   struct v6_places *places, struct v6_place *place);
+/*
+ * emit_v6_order.c. Inodes in the order of their places: dir-batched, but a directory or
+ * link whose tail does not fit into what is left of a block waits, and files fill it. The
+ * same places come out whenever all inodes are gone through. V6_LATE_MAX bounds what
+ * waits; with more, directories of many small directories alone would gain.
+ */
+enum { V6_LATE_MAX = 64 };
+struct v6_order {
+    struct v6_emit *v6;
+    struct v6_places places; /* behind what came so far */
+    struct build_node *next;
+    uint32_t late_count;
+    struct {
+        struct build_node *node;
+        struct v6_place place;
+    } late[V6_LATE_MAX];
+};
+struct v6_order rafsi_v6_order(struct v6_emit *v6);
+/* *node NULL: there are no more. */
+int rafsi_v6_order_next(struct v6_order *order, struct build_node **node,
+                        struct v6_place *place);
 
 /* emit_v6_dir.c. Bytes of a directory's content. */
 uint64_t rafsi_v6_dir_size(const struct build_node *dir);

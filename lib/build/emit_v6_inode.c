@@ -141,36 +141,34 @@ static int write_tail(struct v6_emit *v6, const struct build_node *node,
 }
 
 static int write_inode(struct v6_emit *v6, const struct build_node *node,
-                       struct v6_places *places)
+                       const struct v6_place *place)
 {
     const struct build_inode *inode = node->inode;
-    struct v6_place place;
-    int rc = rafsi_v6_place(v6, node, places, &place);
+    int rc = rafsi_emit_pad(&v6->emit, place->at);
 
     if (rc == RAFS_OK)
-        rc = rafsi_emit_pad(&v6->emit, place.at);
-    if (rc == RAFS_OK)
-        rc = write_head(v6, inode, &place);
+        rc = write_head(v6, inode, place);
     if (rc == RAFS_OK)
         rc = write_xattrs(v6, inode);
     if (rc == RAFS_OK && S_ISREG(inode->mode))
         rc = write_addresses(v6, inode);
     if (rc == RAFS_OK)
-        rc = write_tail(v6, node, &place);
+        rc = write_tail(v6, node, place);
     return rc;
 }
 
 int rafsi_v6_write_inodes(struct v6_emit *v6)
 {
-    struct v6_places places = v6->begin;
-    int rc = RAFS_OK;
+    struct v6_order order = rafsi_v6_order(v6);
+    struct build_node *node;
+    struct v6_place place;
+    int rc;
 
-    for (const struct build_node *node = v6->emit.image->root; node && rc == RAFS_OK;
-         node = rafsi_batched_next(node)) {
-        rc = rafsi_emit_tick(&v6->emit, node->index);
-        if (rc == RAFS_OK && rafsi_emit_first(node))
-            rc = write_inode(v6, node, &places);
-    }
+    do {
+        rc = rafsi_v6_order_next(&order, &node, &place);
+        if (rc == RAFS_OK && node)
+            rc = write_inode(v6, node, &place);
+    } while (rc == RAFS_OK && node);
     return rc == RAFS_OK ? rafsi_emit_pad(&v6->emit, v6->blocks_at) : rc;
 }
 
@@ -191,33 +189,34 @@ static int write_dir_blocks(struct v6_emit *v6, const struct build_node *node,
 }
 
 static int write_content(struct v6_emit *v6, const struct build_node *node,
-                         struct v6_places *places)
+                         const struct v6_place *place)
 {
     const struct build_inode *inode = node->inode;
-    struct v6_place place;
-    int rc = rafsi_v6_place(v6, node, places, &place);
+    int rc;
 
-    if (rc < 0 || place.blocks == 0)
-        return rc;
+    if (place->blocks == 0)
+        return RAFS_OK;
     if (S_ISDIR(inode->mode))
-        return write_dir_blocks(v6, node, &place);
+        return write_dir_blocks(v6, node, place);
     /* A target has one block. */
     rc = rafsi_emit_put(&v6->emit, inode->target, (size_t)inode->size);
     if (rc == RAFS_OK)
-        rc = rafsi_emit_pad(&v6->emit, v6->blocks_at + places->blocks * V6_BLOCK_BYTES);
+        rc = rafsi_emit_pad(&v6->emit, v6->blocks_at + (place->block + place->blocks) *
+                                                           V6_BLOCK_BYTES);
     return rc;
 }
 
 int rafsi_v6_write_blocks(struct v6_emit *v6)
 {
-    struct v6_places places = v6->begin;
-    int rc = RAFS_OK;
+    struct v6_order order = rafsi_v6_order(v6);
+    struct build_node *node;
+    struct v6_place place;
+    int rc;
 
-    for (const struct build_node *node = v6->emit.image->root; node && rc == RAFS_OK;
-         node = rafsi_batched_next(node)) {
-        rc = rafsi_emit_tick(&v6->emit, node->index);
-        if (rc == RAFS_OK && rafsi_emit_first(node))
-            rc = write_content(v6, node, &places);
-    }
+    do {
+        rc = rafsi_v6_order_next(&order, &node, &place);
+        if (rc == RAFS_OK && node)
+            rc = write_content(v6, node, &place);
+    } while (rc == RAFS_OK && node);
     return rc;
 }
