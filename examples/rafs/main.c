@@ -19,6 +19,7 @@ static const struct {
     {"find", cmd_find, "print paths that pass tests"},
     {"info", cmd_info, "show what an image is"},
     {"ls", cmd_ls, "list directories"},
+    {"merge", cmd_merge, "lay images over each other"},
     {"prefetch", cmd_prefetch, "fetch parts of an image beforehand"},
     {"pull", cmd_pull, "fetch all of an image, to read it offline"},
     {"readlink", cmd_readlink, "print targets of symbolic links"},

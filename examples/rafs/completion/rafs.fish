@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands build cache cat check chunks diff extract find help info ls prefetch pull readlink sharing stat tar trace
+set -l commands build cache cat check chunks diff extract find help info ls merge prefetch pull readlink sharing stat tar trace
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l some "__fish_seen_subcommand_from $commands"
 
@@ -16,6 +16,7 @@ complete -c rafs -n $none -f -a find -d 'Print paths that pass tests'
 complete -c rafs -n $none -f -a help -d 'Show help'
 complete -c rafs -n $none -f -a info -d 'Show what an image is'
 complete -c rafs -n $none -f -a ls -d 'List directories'
+complete -c rafs -n $none -f -a merge -d 'Lay images over each other'
 complete -c rafs -n $none -f -a prefetch -d 'Fetch parts of an image beforehand'
 complete -c rafs -n $none -f -a pull -d 'Fetch all of an image, to read it offline'
 complete -c rafs -n $none -f -a readlink -d 'Print targets of symbolic links'
@@ -58,7 +59,7 @@ complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
-set -l json '__fish_seen_subcommand_from cache check chunks diff extract find info ls prefetch pull sharing stat trace'
+set -l json '__fish_seen_subcommand_from cache check chunks diff extract find info ls merge prefetch pull sharing stat trace'
 complete -c rafs -n $json -l json -d 'JSON output'
 set -l keep '__fish_seen_subcommand_from cache'
 complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
@@ -133,3 +134,13 @@ complete -c rafs -n $build -l threads -x -d 'Threads that hash and compress'
 complete -c rafs -n $build -l no-sync -d 'Do not wait until the disk has it'
 complete -c rafs -n $build -l progress -x -a 'auto plain json none' -d 'A bar on a terminal'
 complete -c rafs -n $build -l json -d 'The summary as JSON'
+set -l merge '__fish_seen_subcommand_from merge'
+complete -c rafs -n $merge -s o -l bootstrap -r -d 'The merged bootstrap'
+complete -c rafs -n $merge -l parent -r -d 'Lies below all others'
+complete -c rafs -n $merge -l chunk-dict -r -d 'What layers were built with'
+complete -c rafs -n $merge -l blob-digests -x -d 'What the own blobs are called'
+complete -c rafs -n $merge -l blob-sizes -x -d 'Their sizes'
+complete -c rafs -n $merge -l blob-toc-digests -x -d 'Digests of their tables of contents'
+complete -c rafs -n $merge -l blob-toc-sizes -x -d 'Sizes of those'
+complete -c rafs -n $merge -l force -d 'Replace the file'
+complete -c rafs -n $merge -l no-sync -d 'Do not wait for the disk'
