@@ -486,8 +486,11 @@ typedef struct rafs_build_blob {
     uint64_t size;              /**< bytes of the blob file */
     uint64_t uncompressed_size; /**< of its address space */
     uint32_t chunks;
-    uint32_t layer; /**< that it was written for; 0 is the first */
-    char id[72];    /**< NUL terminated */
+    uint32_t layer;         /**< that it was written for; 0 is the first */
+    char id[72];            /**< NUL terminated */
+    uint32_t toc_size;      /**< bytes of its table of contents; 0: it has none */
+    uint32_t reserved;      /**< 0 */
+    uint8_t toc_digest[32]; /**< of that: SHA-256 */
 } rafs_build_blob;
 
 /**

@@ -16,6 +16,7 @@
 #include "cache.h"
 #include "cache_ops.h"
 #include "check.h"
+#include "convert.h"
 #include "copy.h"
 #include "digest.h"
 #include "dir.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "build/build.h"
 #include "api/api.h"
+#include "convert/convert.h"
 
 int rafs_builder_new(const rafs_build_options *options, rafs_sink *sink,
                      const rafs_env *env, rafs_builder **out, rafs_error *err)
@@ -119,6 +120,20 @@ int rafs_builder_add_image(rafs_builder *builder, const rafs_image *image,
     return rc < 0 ? rc
                   : leave(builder,
                           rafsi_source_image(builder, image->tree, &set, &taken, err));
+}
+
+int rafs_builder_add_oci(rafs_builder *builder, rafs_origin *from, const char *platform,
+                         const rafs_call *call, rafs_error *err)
+{
+    struct oci_platform parsed;
+    rafs_call taken;
+    int rc = from ? enter(builder, call, &taken, err) : rafsi_fail_null(err, "from");
+
+    if (rc == RAFS_OK && platform)
+        rc = rafsi_oci_platform_parse(platform, &parsed, err);
+    return rc < 0 ? rc
+                  : leave(builder,
+                          rafsi_convert_flatten(builder, from, platform, &taken, err));
 }
 
 int rafs_builder_add_entry(rafs_builder *builder, const rafs_build_entry *entry,

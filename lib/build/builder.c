@@ -327,6 +327,8 @@ int rafsi_builder_get_blob(const rafs_builder *builder, uint32_t i, rafs_build_b
         found.uncompressed_size = from->record.uncompressed_size;
         found.chunks = from->record.chunk_count;
         found.layer = from->layer;
+        found.toc_size = from->record.toc_size;
+        memcpy(found.toc_digest, from->record.toc_digest, sizeof(found.toc_digest));
         if (from->ours)
             rafsi_digest_hex(from->sha256, found.id);
         else

@@ -9,5 +9,6 @@
 
 #include "convert/copy.h"
 #include "convert/push.h"
+#include "convert/remake.h"
 
 #endif

@@ -33,6 +33,7 @@ int rafsi_push_image(rafs_target *to, struct push_image *push, uint8_t *digest,
         rc = rafsi_compose_manifest(&to->env, &push->image, &config, &text, &len, err);
     if (rc == RAFS_OK)
         rc = rafsi_target_put(to, text, len, NULL, push->tag, digest, call, err);
+    push->manifest_size = len;
     rafsi_free(&to->env, text);
     return rc;
 }

@@ -17,8 +17,9 @@ struct push_image {
     int (*read)(void *user, uint64_t offset, void *buf, size_t len, size_t *got,
                 rafs_error *err);
     void *user;
-    uint64_t size;   /* of it */
-    const char *tag; /* as rafs_target_put_manifest(); NULL: by its digest alone */
+    uint64_t size;          /* of it */
+    const char *tag;        /* as rafs_target_put_manifest(); NULL: by its digest alone */
+    uint64_t manifest_size; /* filled in */
 };
 
 /* digest: of the manifest. */

@@ -229,15 +229,40 @@ static int no_such_platform(const json_t *items, const struct oci_platform *want
                       there[0] ? there : "none");
 }
 
-int rafsi_oci_index_pick(const void *json, size_t len, const struct oci_platform *wanted,
-                         struct oci_descriptor *out, rafs_error *err)
+/* plain: RAFS forms are passed over; else they come first. */
+static int pick(const json_t *items, const struct oci_platform *wanted, bool plain,
+                const json_t **best, rafs_error *err)
+{
+    int best_score = 0;
+
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        struct entry entry;
+        int score;
+        int rc = take_entry(json_array_get(items, i), &entry, err);
+
+        if (rc < 0)
+            return rc;
+        if (entry.other_artifact || !entry.readable || (plain && entry.nydus))
+            continue;
+        /* An entry without a platform may be for any. */
+        score = entry.has_platform ? fitness(&entry.platform, wanted) : 1;
+        score += score > 0 && entry.nydus ? 1000 : 0;
+        if (score > best_score) {
+            best_score = score;
+            *best = json_array_get(items, i);
+        }
+    }
+    return *best ? RAFS_OK : no_such_platform(items, wanted, err);
+}
+
+static int pick_from(const void *json, size_t len, const struct oci_platform *wanted,
+                     bool plain, struct oci_descriptor *out, rafs_error *err)
 {
     struct oci_platform platform;
     struct oci_descriptor made;
     json_t *root = NULL;
     json_t *items = NULL;
     const json_t *best = NULL;
-    int best_score = 0;
     int rc = rafsi_oci_load(&index_place, json, len, "manifests", &root, &items, err);
 
     if (rc < 0)
@@ -247,26 +272,56 @@ int rafsi_oci_index_pick(const void *json, size_t len, const struct oci_platform
     else
         rafsi_oci_platform_host(&platform);
     normalize(&platform);
-    for (size_t i = 0; rc == RAFS_OK && i < json_array_size(items); i++) {
-        struct entry entry;
-        int score;
-
-        rc = take_entry(json_array_get(items, i), &entry, err);
-        if (rc < 0 || entry.other_artifact || !entry.readable)
-            continue;
-        /* An entry without a platform may be for any. */
-        score = entry.has_platform ? fitness(&entry.platform, &platform) : 1;
-        score += score > 0 && entry.nydus ? 1000 : 0;
-        if (score > best_score) {
-            best_score = score;
-            best = json_array_get(items, i);
-        }
-    }
+    rc = pick(items, &platform, plain, &best, err);
     if (rc == RAFS_OK)
-        rc = best ? rafsi_oci_descriptor(&index_place, best, &made, err)
-                  : no_such_platform(items, &platform, err);
+        rc = rafsi_oci_descriptor(&index_place, best, &made, err);
     if (rc == RAFS_OK)
         *out = made;
+    json_decref(root);
+    return rc;
+}
+
+int rafsi_oci_index_pick(const void *json, size_t len, const struct oci_platform *wanted,
+                         struct oci_descriptor *out, rafs_error *err)
+{
+    return pick_from(json, len, wanted, false, out, err);
+}
+
+int rafsi_oci_index_pick_plain(const void *json, size_t len,
+                               const struct oci_platform *wanted,
+                               struct oci_descriptor *out, rafs_error *err)
+{
+    return pick_from(json, len, wanted, true, out, err);
+}
+
+/* What stands beside the images of an index, such as how they were built, says of itself
+ * that it is for no machine. Source: BuildKit's attestation storage. */
+static bool is_image(const struct entry *entry)
+{
+    return entry->readable && !entry->other_artifact &&
+           strcmp(entry->platform.os, "unknown") != 0;
+}
+
+int rafsi_oci_index_list(const void *json, size_t len, struct oci_listed *out,
+                         size_t *count, rafs_error *err)
+{
+    json_t *root = NULL;
+    json_t *items = NULL;
+    int rc = rafsi_oci_load(&index_place, json, len, "manifests", &root, &items, err);
+
+    *count = 0;
+    for (size_t i = 0; rc == RAFS_OK && i < json_array_size(items); i++) {
+        const json_t *item = json_array_get(items, i);
+        struct oci_listed *one = &out[i];
+        struct entry entry;
+
+        rc = take_entry(item, &entry, err);
+        if (rc == RAFS_OK)
+            rc = rafsi_oci_descriptor(&index_place, item, &one->at, err);
+        one->nydus = entry.nydus;
+        one->image = is_image(&entry);
+        *count = i + 1;
+    }
     json_decref(root);
     return rc;
 }

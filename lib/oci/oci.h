@@ -8,6 +8,7 @@
  */
 
 #include "oci/compose.h"
+#include "oci/compose_index.h"
 #include "oci/contents.h"
 #include "oci/layout.h"
 #include "oci/mirrors.h"

@@ -129,6 +129,20 @@ int rafsi_oci_platform_parse(const char *text, struct oci_platform *out, rafs_er
 int rafsi_oci_index_pick(const void *json, size_t len, const struct oci_platform *wanted,
                          struct oci_descriptor *out, rafs_error *err);
 
+/* The same of ordinary images alone: for who makes RAFS forms of them. */
+int rafsi_oci_index_pick_plain(const void *json, size_t len,
+                               const struct oci_platform *wanted,
+                               struct oci_descriptor *out, rafs_error *err);
+
+/* What an index names, in its order; out has room for OCI_LAYERS_MAX. */
+struct oci_listed {
+    struct oci_descriptor at;
+    bool image; /* of some platform; else something that says more about one */
+    bool nydus; /* marked as the RAFS form of one */
+};
+int rafsi_oci_index_list(const void *json, size_t len, struct oci_listed *out,
+                         size_t *count, rafs_error *err);
+
 /*
  * Entry i of the answer of the referrers API (or of its tag) that may be a nydus image:
  * those with its artifact type first, then those that say nothing about theirs.
