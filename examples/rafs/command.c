@@ -363,7 +363,7 @@ static bool add_default_directories(struct command *c, const char *image_path)
     return good;
 }
 
-static bool add_sources(struct command *c, const char *image_path)
+bool command_sources(struct command *c, const char *image_path)
 {
     if (c->blob_dir_count == 0 && c->blob_source_count == 0)
         return remote_is(image_path) || add_default_directories(c, image_path);
@@ -393,7 +393,7 @@ static bool open_image(struct command *c, const char *image_path)
     options.cache = c->cache;
     options.flags = c->learn ? RAFS_OPEN_TRACE : 0;
     if (remote_is(image_path)) {
-        if (!add_sources(c, image_path))
+        if (!command_sources(c, image_path))
             return false;
         options.backend_count = c->backend_count;
         return remote_open(c, image_path, &options);
@@ -412,7 +412,7 @@ static bool open_image(struct command *c, const char *image_path)
                     strerror(problem));
         return false;
     }
-    if (!add_sources(c, image_path))
+    if (!command_sources(c, image_path))
         return false;
     options.backend_count = c->backend_count;
     if (rafs_image_open_path(image_path, &options, &c->image, command_call(c), &err) <

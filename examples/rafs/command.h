@@ -151,6 +151,7 @@ struct command {
     bool referrers;         /* an ordinary image may have a RAFS form attached */
     const char *trace_file; /* what is read is recorded there; NULL: not */
     bool all;               /* the config too, for who goes offline */
+    bool moves;             /* much travels: --timeout is for how long nothing gets on */
     bool learn;             /* from the last run, for the next one */
     const char *stats;      /* what is shown at the end; NULL: nothing */
     const char *stats_file; /* where; NULL: standard error */
@@ -180,6 +181,8 @@ int command_getopt(struct command *c, int argc, char **argv, const char *shorts,
 
 /* Open IMAGE with the sources that were asked for. False: reported and noted. */
 bool command_open(struct command *c, const char *image_path);
+/* c->backends as for IMAGE, without opening it. False: reported and noted. */
+bool command_sources(struct command *c, const char *image_path);
 /* All below these paths, or everything, will be read: fetch it at the rate of the link
  * meanwhile, in the order of the blobs. Without a cache to put it into, or for an image
  * at hand, nothing is done. */
@@ -253,6 +256,7 @@ int cmd_cache(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_chunks(int argc, char **argv);
+int cmd_copy(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_extract(int argc, char **argv);
 int cmd_find(int argc, char **argv);
@@ -261,6 +265,7 @@ int cmd_ls(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
 int cmd_prefetch(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
+int cmd_push(int argc, char **argv);
 int cmd_readlink(int argc, char **argv);
 int cmd_sharing(int argc, char **argv);
 int cmd_stat(int argc, char **argv);

@@ -22,16 +22,16 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-bool fetching_form(struct fetching *f, const char *text)
+bool progress_form_of(struct command *c, const char *text, enum progress_form *out)
 {
     static const char *const names[] = {"auto", "plain", "json", "none"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(text, names[i]) == 0) {
-            f->form = (enum progress_form)i;
+            *out = (enum progress_form)i;
             return true;
         }
-    command_usage(f->c, "--progress: '%s' is not auto, plain, json or none", text);
+    command_usage(c, "--progress: '%s' is not auto, plain, json or none", text);
     return false;
 }
 

@@ -15,9 +15,9 @@ struct fetching {
     bool json; /* the summary */
 };
 
-/* "plain", "json" or "none". */
-bool fetching_form(struct fetching *f, const char *text);
-/* SIZE a second; both report what is wrong with it. */
+/* "auto", "plain", "json" or "none"; says what is wrong with it. */
+bool progress_form_of(struct command *c, const char *text, enum progress_form *out);
+/* SIZE a second; the same. */
 bool fetching_bandwidth(struct fetching *f, const char *text);
 
 /* Prefetch of the open image, its summary, and what went wrong. */

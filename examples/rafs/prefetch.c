@@ -69,7 +69,7 @@ int cmd_prefetch(int argc, char **argv)
     while ((opt = command_getopt(&c, argc, argv, "", longs)) != -1) {
         if (opt == OPT_STOP ||
             (opt == OPT_BANDWIDTH && !fetching_bandwidth(&f, optarg)) ||
-            (opt == OPT_PROGRESS && !fetching_form(&f, optarg)))
+            (opt == OPT_PROGRESS && !progress_form_of(&c, optarg, &f.form)))
             return command_end(&c);
         table = table || opt == OPT_TABLE;
         trace_file = opt == OPT_TRACE ? optarg : trace_file;

@@ -97,7 +97,7 @@ int cmd_pull(int argc, char **argv)
     while ((opt = command_getopt(&c, argc, argv, "", longs)) != -1) {
         if (opt == OPT_STOP ||
             (opt == OPT_BANDWIDTH && !fetching_bandwidth(&f, optarg)) ||
-            (opt == OPT_PROGRESS && !fetching_form(&f, optarg)))
+            (opt == OPT_PROGRESS && !progress_form_of(&c, optarg, &f.form)))
             return command_end(&c);
         only_look = only_look || opt == OPT_DRY_RUN;
         f.json = f.json || opt == OPT_JSON;

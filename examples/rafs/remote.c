@@ -62,6 +62,10 @@ void remote_http_options(const struct command *c, rafs_http_options *options,
     options->ca_dir = setting("SSL_CERT_DIR", "SSL_CERT_DIR");
     options->client_cert = c->client_cert;
     options->client_key = c->client_key;
+    if (c->moves)
+        options->retry_ms = c->timeout_ms > 0 && c->timeout_ms < UINT32_MAX
+                                ? (uint32_t)c->timeout_ms
+                                : UINT32_MAX;
     options->user_agent = "rafs/" RAFS_VERSION_STRING;
     p2p->proxy = c->p2p_proxy;
     p2p->ping = c->p2p_ping;

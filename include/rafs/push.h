@@ -30,6 +30,10 @@ enum {
 typedef struct rafs_push_options {
     uint32_t struct_size; /**< sizeof(rafs_push_options) */
     uint32_t flags;       /**< RAFS_PUSH_ */
+    /** Where blobs are that the target lacks, such as rafs_backend_new_directory(), asked
+     *  one after the other. NULL: all are in the target. */
+    rafs_backend *const *backends;
+    size_t backend_count; /**< 0 to RAFS_SOURCES_MAX */
     /** JSON of an image's config, of which all stays but the layers, and the history is
      *  added to. NULL: one that says no more than the platform. */
     const char *config;
@@ -50,9 +54,10 @@ typedef struct rafs_push_options {
     void *progress_user;            /**< its first argument */
 } rafs_push_options;
 
-#define RAFS_PUSH_OPTIONS_INIT                                                          \
-    {                                                                                   \
-        sizeof(rafs_push_options), 0, NULL, 0, NULL, NULL, 0, NULL, 0, 0, 0, NULL, NULL \
+#define RAFS_PUSH_OPTIONS_INIT                                                        \
+    {                                                                                 \
+        sizeof(rafs_push_options), 0, NULL, 0, NULL, 0, NULL, NULL, 0, NULL, 0, 0, 0, \
+            NULL, NULL                                                                \
     }
 
 /** Set options to the defaults, for callers without the macro. @param options  out; not
@@ -64,12 +69,11 @@ RAFS_API void rafs_push_options_init(rafs_push_options *options);
  *
  * Each blob that the bootstrap names becomes a layer, in the order of its blob table, and
  * the bootstrap the last one, as the file image/image.boot in a tar.gz. A blob is in the
- * target already, or comes from `blobs` and is compared with the digest that is its name.
- * The same files and options make the same image, byte for byte (with the same zlib).
+ * target already, or comes from a backend and is compared with the digest that is its
+ * name. The same files and options make the same image, byte for byte (with the same
+ * zlib).
  *
  * @param bootstrap  path of it: a file of its own, not a blob that carries one
- * @param blobs      where its blobs are, such as rafs_backend_new_directory(); NULL: in
- *                   the target
  * @param to         where it is to be; rafs_target_finish() is called
  * @param options    NULL: the defaults
  * @param result     out, optional: what was done; manifests is 1, and blobs counts those
@@ -81,14 +85,15 @@ RAFS_API void rafs_push_options_init(rafs_push_options *options);
  *         RAFS_E_BADARG       an option is wrong; the target's digest is another one
  *         RAFS_E_NOENT        there is no such file, or a blob is missing
  *         RAFS_E_CORRUPT      no bootstrap, or a blob differs from its digest
- *         RAFS_E_UNSUPPORTED  the bootstrap lies in a blob, or refers to layers of
- * another image (zran), or to a blob that no SHA-256 names RAFS_E_BACKEND, RAFS_E_LIMIT
- * of either side RAFS_E_TIMEOUT, RAFS_E_CANCELLED, RAFS_E_NOMEM
+ *         RAFS_E_UNSUPPORTED  the bootstrap lies in a blob, or needs layers of another
+ *                             image (zran), or a blob that no SHA-256 names
+ *         RAFS_E_BACKEND, RAFS_E_LIMIT   of either side
+ *         RAFS_E_TIMEOUT, RAFS_E_CANCELLED, RAFS_E_NOMEM
  *
  * On failure *result is unchanged, and the tag is what it was. Blocks on the network and
  * on storage. Any thread. Source: OCI image specification 1.1; nydusify. Since: 1.0.
  */
-RAFS_API int rafs_push(const char *bootstrap, rafs_backend *blobs, rafs_target *to,
+RAFS_API int rafs_push(const char *bootstrap, rafs_target *to,
                        const rafs_push_options *options, rafs_copy_result *result,
                        const rafs_call *call, rafs_error *err);
 

@@ -9,7 +9,6 @@
 
 struct pushing {
     rafs_target *to;
-    rafs_backend *blobs; /* NULL: all are in the target */
     rafs_push_options options;
     const rafs_call *call;
     int fd; /* of the bootstrap */
@@ -38,6 +37,10 @@ static int take_options(const rafs_push_options *options, rafs_push_options *out
     if (rc == RAFS_OK && out->threads > COPY_THREADS_MAX)
         rc = rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "rafs_push_options",
                         "more than %d threads", COPY_THREADS_MAX);
+    if (rc == RAFS_OK && (out->backend_count > RAFS_SOURCES_MAX ||
+                          (out->backend_count > 0 && !out->backends)))
+        rc = rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "rafs_push_options",
+                        "backends is NULL, or there are more than %d", RAFS_SOURCES_MAX);
     if (rc == RAFS_OK && out->annotation_count > 0 && !out->annotations)
         rc = rafsi_fail_null(err, "annotations");
     if (rc == RAFS_OK && out->threads == 0)
@@ -119,21 +122,28 @@ static int take_bootstrap(struct pushing *p, const char *path, rafs_error *err)
     return rafsi_fail_object(err, rc, "%s", path);
 }
 
+static bool find_size(const struct pushing *p, rafs_backend *backend,
+                      struct oci_content *blob)
+{
+    struct rafsi_blob_handle handle;
+    char hex[65];
+    bool good;
+
+    rafsi_digest_hex(blob->digest, hex);
+    if (rafsi_backend_open(backend, hex, p->call, &handle, NULL) < 0)
+        return false;
+    good = rafsi_backend_size(&handle, hex, p->call, &blob->size, NULL) == RAFS_OK;
+    rafsi_backend_close(&handle);
+    return good;
+}
+
 /* How long they are, for the progress; who is not there may be in the target. */
 static void find_sizes(struct pushing *p)
 {
-    for (size_t i = 0; i < p->count && p->blobs; i++) {
-        struct rafsi_blob_handle handle;
-        uint64_t size;
-        char hex[65];
-
-        rafsi_digest_hex(p->contents[i].digest, hex);
-        if (rafsi_backend_open(p->blobs, hex, p->call, &handle, NULL) < 0)
-            continue;
-        if (rafsi_backend_size(&handle, hex, p->call, &size, NULL) == RAFS_OK)
-            p->contents[i].size = size;
-        rafsi_backend_close(&handle);
-    }
+    for (size_t i = 0; i < p->count; i++)
+        for (size_t k = 0; k < p->options.backend_count; k++)
+            if (find_size(p, p->options.backends[k], &p->contents[i]))
+                break;
 }
 
 static void tell(void *user, const struct copy_counts *counts)
@@ -153,8 +163,8 @@ static int send_blobs(struct pushing *p, rafs_error *err)
 {
     struct copy_from from = {.sources = {.env = &p->to->env,
                                          .hashes = p->to->hashes,
-                                         .at = &p->blobs,
-                                         .count = p->blobs != NULL}};
+                                         .at = p->options.backends,
+                                         .count = p->options.backend_count}};
     int rc;
 
     find_sizes(p);
@@ -230,12 +240,11 @@ static int push(struct pushing *p, const char *bootstrap, rafs_copy_result *made
     return rc;
 }
 
-int rafs_push(const char *bootstrap, rafs_backend *blobs, rafs_target *to,
-              const rafs_push_options *options, rafs_copy_result *result,
-              const rafs_call *call, rafs_error *err)
+int rafs_push(const char *bootstrap, rafs_target *to, const rafs_push_options *options,
+              rafs_copy_result *result, const rafs_call *call, rafs_error *err)
 {
     rafs_copy_result made = {.struct_size = sizeof(made)};
-    struct pushing p = {.to = to, .blobs = blobs, .fd = -1};
+    struct pushing p = {.to = to, .fd = -1};
     rafs_call taken;
     int rc;
 

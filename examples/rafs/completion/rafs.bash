@@ -4,7 +4,7 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='build cache cat check chunks diff extract find help info ls merge prefetch pull readlink sharing stat tar trace'
+    local commands='build cache cat check chunks copy diff extract find help info ls merge prefetch pull push readlink sharing stat tar trace'
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
@@ -61,7 +61,7 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
         return
         ;;
-    --mirror | --p2p-proxy | --p2p-ping | --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --bandwidth | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
+    --mirror | --p2p-proxy | --p2p-ping | --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --bandwidth | --threads | --annotation | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
         return
         ;;
     esac
@@ -94,6 +94,8 @@ _rafs()
     prefetch) options='--table --trace --bandwidth --progress --json' ;;
     pull) options='--dry-run --bandwidth --progress --json' ;;
     trace) options='--json -o --size' ;;
+    copy) options='--all --force --threads --progress --json' ;;
+    push) options='--config --annotation --docker --force --threads --progress --json' ;;
     extract) options='--overwrite --sparse --same-owner --no-same-owner --no-xattrs --json' ;;
     find) options='-name -path -type -size -perm -links -uid -gid -xattr -print0 --json' ;;
     ls) options='-l -R --json --digest' ;;

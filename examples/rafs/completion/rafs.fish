@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands build cache cat check chunks diff extract find help info ls merge prefetch pull readlink sharing stat tar trace
+set -l commands build cache cat check chunks copy diff extract find help info ls merge prefetch pull push readlink sharing stat tar trace
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l some "__fish_seen_subcommand_from $commands"
 
@@ -10,6 +10,7 @@ complete -c rafs -n $none -f -a cache -d 'Look after the chunks that are kept'
 complete -c rafs -n $none -f -a cat -d 'Write files to standard output'
 complete -c rafs -n $none -f -a check -d 'Look at everything in an image'
 complete -c rafs -n $none -f -a chunks -d 'Show where the bytes of a file lie'
+complete -c rafs -n $none -f -a copy -d 'Copy an image somewhere else'
 complete -c rafs -n $none -f -a diff -d 'Show in what a directory, tar or image differs'
 complete -c rafs -n $none -f -a extract -d 'Restore files into a directory'
 complete -c rafs -n $none -f -a find -d 'Print paths that pass tests'
@@ -19,6 +20,7 @@ complete -c rafs -n $none -f -a ls -d 'List directories'
 complete -c rafs -n $none -f -a merge -d 'Lay images over each other'
 complete -c rafs -n $none -f -a prefetch -d 'Fetch parts of an image beforehand'
 complete -c rafs -n $none -f -a pull -d 'Fetch all of an image, to read it offline'
+complete -c rafs -n $none -f -a push -d 'Make an image of what was built'
 complete -c rafs -n $none -f -a readlink -d 'Print targets of symbolic links'
 complete -c rafs -n $none -f -a sharing -d 'Show what images have in common'
 complete -c rafs -n $none -f -a stat -d 'Show all attributes of files'
@@ -60,6 +62,8 @@ complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
 set -l json '__fish_seen_subcommand_from cache check chunks diff extract find info ls merge prefetch pull sharing stat trace'
+set -l json '__fish_seen_subcommand_from cache check chunks copy extract find info ls prefetch pull push sharing stat trace'
+set -l json '__fish_seen_subcommand_from cache check chunks diff extract find info ls prefetch pull sharing stat trace'
 complete -c rafs -n $json -l json -d 'JSON output'
 set -l keep '__fish_seen_subcommand_from cache'
 complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
@@ -70,6 +74,14 @@ complete -c rafs -n $keep -l bandwidth -x -d 'Bytes a second'
 complete -c rafs -n $keep -l blob -d 'Operands are blobs'
 complete -c rafs -n '__fish_seen_subcommand_from cat' -l offset -x -d 'First byte'
 complete -c rafs -n '__fish_seen_subcommand_from cat' -l length -x -d 'Bytes'
+set -l move '__fish_seen_subcommand_from copy push'
+complete -c rafs -n $move -l force -d 'Replace an archive'
+complete -c rafs -n $move -l threads -x -d 'Blobs at once'
+complete -c rafs -n $move -l progress -x -a 'auto plain json none' -d 'How it is shown'
+complete -c rafs -n '__fish_seen_subcommand_from copy' -l all -d 'All images of an index'
+complete -c rafs -n '__fish_seen_subcommand_from push' -l config -r -d 'Config to keep'
+complete -c rafs -n '__fish_seen_subcommand_from push' -l annotation -x -d 'Of the manifest'
+complete -c rafs -n '__fish_seen_subcommand_from push' -l docker -d 'Media types of docker'
 set -l fetch '__fish_seen_subcommand_from pull prefetch'
 complete -c rafs -n $fetch -l bandwidth -x -d 'Bytes a second'
 complete -c rafs -n $fetch -l progress -x -a 'auto plain json none' -d 'How it is shown'
