@@ -61,9 +61,7 @@ complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
-set -l json '__fish_seen_subcommand_from cache check chunks diff extract find info ls merge prefetch pull sharing stat trace'
-set -l json '__fish_seen_subcommand_from cache check chunks copy extract find info ls prefetch pull push sharing stat trace'
-set -l json '__fish_seen_subcommand_from cache check chunks diff extract find info ls prefetch pull sharing stat trace'
+set -l json '__fish_seen_subcommand_from cache check chunks copy diff extract find info ls merge prefetch pull push sharing stat trace'
 complete -c rafs -n $json -l json -d 'JSON output'
 set -l keep '__fish_seen_subcommand_from cache'
 complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
