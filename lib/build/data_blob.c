@@ -11,6 +11,13 @@ bool rafsi_blob_plain(const struct rafsi_data *data)
     return data->image->version == 6 && data->image->compressor == RAFS_COMPRESSOR_NONE;
 }
 
+uint32_t rafsi_blob_room(const struct rafsi_data *data, uint32_t stored_size)
+{
+    uint32_t mask = rafsi_blob_plain(data) ? BLOB_ALIGNMENT - 1 : 0;
+
+    return (stored_size + mask) & ~mask;
+}
+
 int rafsi_blob_open(struct rafsi_data *data, const rafs_call *call, rafs_error *err)
 {
     struct blob_out *blob = &data->blob;
@@ -93,20 +100,6 @@ int rafsi_blob_put(struct rafsi_data *data, const void *bytes, size_t len,
     if (rc == RAFS_OK)
         data->counted.stored += len;
     return rc;
-}
-
-int rafsi_blob_pad(struct rafsi_data *data, uint64_t size, const rafs_call *call,
-                   rafs_error *err)
-{
-    struct blob_out *blob = &data->blob;
-    uint64_t len = size - blob->compressed;
-    int rc = rafsi_out_pad(&blob->out, len, call, err);
-
-    if (rc < 0)
-        return rc;
-    data->counted.stored += len;
-    blob->compressed = size;
-    return RAFS_OK;
 }
 
 void rafsi_blob_drop(struct rafsi_data *data)

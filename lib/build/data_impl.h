@@ -27,6 +27,8 @@
 enum { ITEMS_MAX = 128, PACK_BYTES = 256 << 10 };
 /* Files that workers are to read, at once: each may cost a descriptor. */
 enum { CONTENTS_MAX = 256 };
+/* Of uncompressed offsets. */
+enum { BLOB_ALIGNMENT = 4096 };
 
 struct content {
     struct rafsi_content content;
@@ -53,7 +55,6 @@ struct item {
 struct piece {
     const uint8_t *bytes;
     struct rafsi_buffer *batch; /* NULL: a chunk; the bytes are a job's or zeros */
-    const uint8_t *stored;
     uint32_t size;
     uint32_t stored_size; /* size: as it is */
     uint32_t index;       /* of the chunk in its blob, of a batch: of the first one */
@@ -69,7 +70,7 @@ struct job {
     size_t used; /* of bytes */
     bool last;   /* the blob ends behind it: an open batch is closed */
     struct rafsi_buffer *bytes;
-    struct rafsi_buffer *packed;
+    struct rafsi_buffer *packed; /* the pieces, one behind the other, as stored */
     int rc;
     rafs_error err;
     struct item items[ITEMS_MAX];
@@ -215,11 +216,10 @@ int rafsi_blob_rows(struct rafsi_data *data, rafs_error *err);
 int rafsi_blob_contexts(struct rafsi_data *data, rafs_error *err);
 int rafsi_blob_put(struct rafsi_data *data, const void *bytes, size_t len,
                    const rafs_call *call, rafs_error *err);
-/* Up to that size with zeros. */
-int rafsi_blob_pad(struct rafsi_data *data, uint64_t size, const rafs_call *call,
-                   rafs_error *err);
 /* Stored at the uncompressed offsets, so that the blob is a device as it is. */
 bool rafsi_blob_plain(const struct rafsi_data *data);
+/* Bytes of the blob that a stored chunk takes: with zeros up to where the next begins. */
+uint32_t rafsi_blob_room(const struct rafsi_data *data, uint32_t stored_size);
 /* Free what belongs to it; abort it if it is open. */
 void rafsi_blob_drop(struct rafsi_data *data);
 

@@ -6,7 +6,6 @@
 
 /* Decisions that depend on the order of chunks, taken by the feeder in this order. */
 
-enum { ALIGNMENT = 4096 };
 #define COMPRESSED_MAX (1ull << 40)
 #define UNCOMPRESSED_MAX (1ull << 44)
 /* The number of a chunk in its blob has 24 bits, and readers count that many. */
@@ -116,7 +115,7 @@ static int remember(struct rafsi_data *data, const struct item *item, uint32_t n
 
 static uint64_t room_of(const struct rafsi_data *data, uint32_t size)
 {
-    uint64_t mask = ALIGNMENT - 1;
+    uint64_t mask = BLOB_ALIGNMENT - 1;
 
     if (data->image->version != 6 && !(data->options.flags & RAFS_BUILD_ALIGNED))
         return size;
@@ -296,20 +295,13 @@ static void note_batch(struct rafsi_data *data, const struct piece *piece)
             ->compressed_offset = blob->compressed;
 }
 
-static int write_piece(struct rafsi_data *data, const struct piece *piece,
-                       const rafs_call *call, rafs_error *err)
+static void place_piece(struct rafsi_data *data, const struct piece *piece)
 {
     struct blob_out *blob = &data->blob;
     struct build_chunk *chunk =
         rafsi_chunks_at(&data->image->chunks, blob->numbers[piece->index]);
-    bool batched = blob->batches && blob->members[piece->index].batch != NO_BATCH;
-    int rc = RAFS_OK;
 
-    if (rafsi_blob_plain(data))
-        rc = rafsi_blob_pad(data, chunk->uncompressed_offset, call, err);
-    if (rc < 0)
-        return rc;
-    if (batched) {
+    if (blob->batches && blob->members[piece->index].batch != NO_BATCH) {
         note_batch(data, piece);
     } else {
         chunk->compressed_offset = blob->compressed;
@@ -318,16 +310,15 @@ static int write_piece(struct rafsi_data *data, const struct piece *piece,
             chunk->flags |= CHUNK_COMPRESSED;
     }
     blob->unwritten -= piece->size;
-    blob->compressed += piece->stored_size;
-    return rafsi_blob_put(data, piece->stored, piece->stored_size, call, err);
+    blob->compressed += rafsi_blob_room(data, piece->stored_size);
 }
 
 int rafsi_place_write(struct rafsi_data *data, struct job *job, const rafs_call *call,
                       rafs_error *err)
 {
-    int rc = RAFS_OK;
-
-    for (uint32_t i = 0; i < job->piece_count && rc == RAFS_OK; i++)
-        rc = write_piece(data, &job->pieces[i], call, err);
-    return rc;
+    for (uint32_t i = 0; i < job->piece_count; i++)
+        place_piece(data, &job->pieces[i]);
+    if (!job->packed)
+        return RAFS_OK;
+    return rafsi_blob_put(data, job->packed->at, job->packed->len, call, err);
 }

@@ -69,12 +69,10 @@ static int put_data_end(struct tail *tail, rafs_error *err)
 {
     struct blob_out *blob = &tail->data->blob;
     struct toc_entry *entry;
-    int rc = RAFS_OK;
+    int rc;
 
-    if (rafsi_blob_plain(tail->data))
-        rc = rafsi_blob_pad(tail->data, blob->uncompressed, tail->call, err);
-    if (rc < 0 || blob->count == 0)
-        return rc;
+    if (blob->count == 0)
+        return RAFS_OK;
     rc = put_header(tail, SECTION_BLOB, blob->compressed, err);
     if (rc < 0 || !tail->listed)
         return rc;

@@ -71,66 +71,56 @@ static void hash_job(struct rafsi_data *data, struct job *job)
     drop_contents(job);
 }
 
-/* Keep no memory that the writer does not need. */
-static void drop_packed_bytes(struct job *job, bool plain)
-{
-    for (uint32_t i = 0; i < job->piece_count; i++) {
-        struct piece *piece = &job->pieces[i];
-
-        if (piece->stored == piece->bytes)
-            continue;
-        rafsi_buffer_free(piece->batch);
-        piece->batch = NULL;
-    }
-    if (plain)
-        return;
-    rafsi_buffer_free(job->bytes);
-    job->bytes = NULL;
-}
-
-/* The packed bytes of a piece never need more room than its bytes. */
+/* All pieces, as they are to be stored, one behind the other: one write for the sink,
+ * however small they are. What does not shrink is copied. */
 static int take_packed(struct rafsi_data *data, struct job *job, rafs_error *err)
 {
     size_t size = 0;
+    int rc;
 
-    if (data->image->compressor == RAFS_COMPRESSOR_NONE)
-        return RAFS_OK;
     for (uint32_t i = 0; i < job->piece_count; i++)
-        size += job->pieces[i].size;
-    /* Always of one size, if it does, so that buffers are found again. */
+        size += rafsi_blob_room(data, job->pieces[i].size);
+    /* Of one size, where that is enough, so that buffers are found again. */
     if (size < data->job_bytes)
         size = data->job_bytes;
-    return rafsi_pool_take(data->pool, size, &job->packed, err);
+    rc = rafsi_pool_take(data->pool, size, &job->packed, err);
+    if (rc == RAFS_OK)
+        job->packed->len = 0;
+    return rc;
+}
+
+static int pack_piece(struct rafsi_data *data, struct job *job, struct piece *piece,
+                      struct rafsi_encoder *encoder, rafs_error *err)
+{
+    uint8_t *to = job->packed->at + job->packed->len;
+    size_t len = 0, room;
+    int rc = rafsi_encode(encoder, piece->bytes, piece->size, to, &len, err);
+
+    if (rc < 0)
+        return rc;
+    if (len == 0) {
+        len = piece->size;
+        memcpy(to, piece->bytes, len);
+    }
+    room = rafsi_blob_room(data, (uint32_t)len);
+    memset(to + len, 0, room - len);
+    piece->stored_size = (uint32_t)len;
+    job->packed->len += room;
+    rafsi_buffer_free(piece->batch);
+    piece->batch = NULL;
+    return RAFS_OK;
 }
 
 static int pack(struct rafsi_data *data, struct job *job, struct rafsi_encoder *encoder,
                 rafs_error *err)
 {
-    bool plain = false; /* is something of job->bytes stored as it is? */
-    size_t at = 0;
     int rc = take_packed(data, job, err);
 
-    for (uint32_t i = 0; i < job->piece_count && rc == RAFS_OK; i++) {
-        struct piece *piece = &job->pieces[i];
-        size_t len = 0;
-
-        if (job->packed)
-            rc = rafsi_encode(encoder, piece->bytes, piece->size, job->packed->at + at,
-                              &len, err);
-        piece->stored = len > 0 ? job->packed->at + at : piece->bytes;
-        piece->stored_size = len > 0 ? (uint32_t)len : piece->size;
-        at += len;
-        if (len == 0 && !piece->batch)
-            plain = true;
-    }
-    if (rc < 0)
-        return rc;
-    drop_packed_bytes(job, plain);
-    if (at == 0) {
-        rafsi_buffer_free(job->packed);
-        job->packed = NULL;
-    }
-    return RAFS_OK;
+    for (uint32_t i = 0; i < job->piece_count && rc == RAFS_OK; i++)
+        rc = pack_piece(data, job, &job->pieces[i], encoder, err);
+    rafsi_buffer_free(job->bytes);
+    job->bytes = NULL;
+    return rc;
 }
 
 /* Under the lock. What was decided goes first: it is what the feeder waits for, and its
