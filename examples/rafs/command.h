@@ -263,6 +263,7 @@ int cmd_find(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
+int cmd_optimize(int argc, char **argv);
 int cmd_prefetch(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
 int cmd_push(int argc, char **argv);

@@ -21,6 +21,7 @@ static const struct {
     {"info", cmd_info, "show what an image is"},
     {"ls", cmd_ls, "list directories"},
     {"merge", cmd_merge, "lay images over each other"},
+    {"optimize", cmd_optimize, "put together what a run reads"},
     {"prefetch", cmd_prefetch, "fetch parts of an image beforehand"},
     {"pull", cmd_pull, "fetch all of an image, to read it offline"},
     {"push", cmd_push, "make an image of a bootstrap and its blobs somewhere"},

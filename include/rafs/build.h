@@ -8,6 +8,7 @@
 #include "env.h"
 #include "error.h"
 #include "image.h"
+#include "trace.h"
 
 /**
  * @file
@@ -382,6 +383,29 @@ typedef struct rafs_build_layer {
 RAFS_API int rafs_builder_add_image(rafs_builder *builder, const rafs_image *image,
                                     const rafs_build_layer *layer, const rafs_call *call,
                                     rafs_error *err);
+
+/**
+ * Take in an image's tree as rafs_builder_add_image() does, and store the chunks that a
+ * trace names again, in its order, in a blob of this build: what a run needed, the next
+ * one gets in a few large requests.
+ *
+ * Files refer to the new chunks; all others stay where they are. The chunks are read from
+ * the image's sources, and verified. In version 5 the blob is marked to be read ahead.
+ *
+ * @param builder  the builder; not with RAFS_BUILD_INLINE_BOOTSTRAP
+ * @param image    open, with the sources of its blobs; borrowed for the call
+ * @param trace    recorded from this image; borrowed for the call
+ * @param call     deadline and cancel token, borrowed for the call; NULL: neither
+ * @param err      out, optional
+ * @return as rafs_builder_add_image() and rafs_image_read(); RAFS_E_BADARG also: the
+ *         trace is not of this image
+ *
+ * After a failure the builder can only be freed. Blocks on storage, on the network and on
+ * the sink. Source: none. Since: 1.0.
+ */
+RAFS_API int rafs_builder_add_optimized(rafs_builder *builder, const rafs_image *image,
+                                        const rafs_trace *trace, const rafs_call *call,
+                                        rafs_error *err);
 
 /** An extended attribute. */
 typedef struct rafs_build_xattr {

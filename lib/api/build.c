@@ -136,6 +136,19 @@ int rafs_builder_add_oci(rafs_builder *builder, rafs_origin *from, const char *p
                           rafsi_convert_flatten(builder, from, platform, &taken, err));
 }
 
+int rafs_builder_add_optimized(rafs_builder *builder, const rafs_image *image,
+                               const rafs_trace *trace, const rafs_call *call,
+                               rafs_error *err)
+{
+    rafs_call taken;
+    int rc = image && trace ? enter(builder, call, &taken, err)
+                            : rafsi_fail_null(err, image ? "trace" : "image");
+
+    return rc < 0 ? rc
+                  : leave(builder, rafsi_optimize(builder, image->tree, image->reader,
+                                                  trace, &taken, err));
+}
+
 int rafs_builder_add_entry(rafs_builder *builder, const rafs_build_entry *entry,
                            const rafs_call *call, rafs_error *err)
 {

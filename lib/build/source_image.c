@@ -366,7 +366,10 @@ static int take_entry(struct source_image *s, const rafs_walk_entry *step,
     struct build_inode *met = NULL;
     struct rafsi_node node;
     bool wanted = false;
-    int rc = rafsi_tree_node(s->tree, step->ino, &node, err);
+    int rc;
+
+    s->builder->entries++;
+    rc = rafsi_tree_node(s->tree, step->ino, &node, err);
 
     if (rc == RAFS_OK)
         rc = describe(s, &node, &entry, err);

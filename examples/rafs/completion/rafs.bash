@@ -4,7 +4,7 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='build cache cat check chunks copy diff extract find help info ls merge prefetch pull push readlink sharing stat tar trace'
+    local commands='build cache cat check chunks copy diff extract find help info ls merge optimize prefetch pull push readlink sharing stat tar trace'
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
@@ -91,6 +91,7 @@ _rafs()
     diff) options='--ignore --json' ;;
     merge) options='-o --bootstrap --parent --chunk-dict --blob-digests --blob-sizes --blob-toc-digests
         --blob-toc-sizes --force --no-sync --json' ;;
+    optimize) options='--trace -o --output --table --force --no-sync --json' ;;
     prefetch) options='--table --trace --bandwidth --progress --json' ;;
     pull) options='--dry-run --bandwidth --progress --json' ;;
     trace) options='--json -o --size' ;;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands build cache cat check chunks copy diff extract find help info ls merge prefetch pull push readlink sharing stat tar trace
+set -l commands build cache cat check chunks copy diff extract find help info ls merge optimize prefetch pull push readlink sharing stat tar trace
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l some "__fish_seen_subcommand_from $commands"
 
@@ -18,6 +18,7 @@ complete -c rafs -n $none -f -a help -d 'Show help'
 complete -c rafs -n $none -f -a info -d 'Show what an image is'
 complete -c rafs -n $none -f -a ls -d 'List directories'
 complete -c rafs -n $none -f -a merge -d 'Lay images over each other'
+complete -c rafs -n $none -f -a optimize -d 'Put together what a run reads'
 complete -c rafs -n $none -f -a prefetch -d 'Fetch parts of an image beforehand'
 complete -c rafs -n $none -f -a pull -d 'Fetch all of an image, to read it offline'
 complete -c rafs -n $none -f -a push -d 'Make an image of what was built'
@@ -61,7 +62,7 @@ complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
-set -l json '__fish_seen_subcommand_from cache check chunks copy diff extract find info ls merge prefetch pull push sharing stat trace'
+set -l json '__fish_seen_subcommand_from cache check chunks copy diff extract find info ls merge optimize prefetch pull push sharing stat trace'
 complete -c rafs -n $json -l json -d 'JSON output'
 set -l keep '__fish_seen_subcommand_from cache'
 complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
@@ -154,3 +155,9 @@ complete -c rafs -n $merge -l blob-toc-digests -x -d 'Digests of their tables of
 complete -c rafs -n $merge -l blob-toc-sizes -x -d 'Sizes of those'
 complete -c rafs -n $merge -l force -d 'Replace the file'
 complete -c rafs -n $merge -l no-sync -d 'Do not wait for the disk'
+set -l optimize '__fish_seen_subcommand_from optimize'
+complete -c rafs -n $optimize -l trace -r -d 'What a run read'
+complete -c rafs -n $optimize -s o -l output -r -a '(__fish_complete_directories)' -d 'Where the new image goes'
+complete -c rafs -n $optimize -l table -d 'List files, store nothing'
+complete -c rafs -n $optimize -l force -d 'Replace an image that is there'
+complete -c rafs -n $optimize -l no-sync -d 'Do not wait for the disk'
