@@ -78,8 +78,8 @@ int rafsi_tar_map_old(struct tar_stream *stream, const uint8_t block[TAR_BLOCK],
     return rc;
 }
 
-/* Digits up to a character; not more than fit. */
-static bool take_decimal(const char **at, char end, uint64_t *out)
+/* Digits, at least one; not more than fit. */
+static bool take_decimal(const char **at, uint64_t *out)
 {
     const char *begin = *at;
 
@@ -88,33 +88,36 @@ static bool take_decimal(const char **at, char end, uint64_t *out)
             return false;
         *out = *out * 10 + (uint64_t)(**at - '0');
     }
-    return *at != begin && **at == end;
+    return *at != begin;
+}
+
+/* "offset,bytes", to the next pair or the end. */
+static bool take_pair(const char **at, uint64_t *offset, uint64_t *len)
+{
+    if (!take_decimal(at, offset) || **at != ',')
+        return false;
+    ++*at;
+    if (!take_decimal(at, len))
+        return false;
+    return **at == '\0' || (*(*at)++ == ',' && **at != '\0');
 }
 
 int rafsi_tar_map_text(struct tar_stream *stream, const char *text, struct tar_map *map,
                        rafs_error *err)
 {
+    int rc = RAFS_OK;
+
     map->sparse = true;
     map->count = 0;
-    while (*text != '\0') {
+    while (rc == RAFS_OK && *text != '\0') {
         uint64_t offset, len;
-        int rc;
 
-        if (!take_decimal(&text, ',', &offset))
-            break;
-        text++;
-        if (!take_decimal(&text, ',', &len) && *text != '\0')
-            break;
+        if (!take_pair(&text, &offset, &len))
+            return rafsi_tar_corrupt(stream, err, stream->offset,
+                                     "the map of a sparse file has no numbers");
         rc = rafsi_tar_map_add(stream->env, map, offset, len, err);
-        if (rc < 0)
-            return rc;
-        if (*text == '\0')
-            return RAFS_OK;
-        text++;
     }
-    return *text == '\0' ? RAFS_OK
-                         : rafsi_tar_corrupt(stream, err, stream->offset,
-                                             "the map of a sparse file has no numbers");
+    return rc;
 }
 
 /* Lines of numbers in blocks. */
