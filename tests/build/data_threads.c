@@ -152,12 +152,14 @@ static struct tar_section last_section(const struct feed_object *object, const c
     return section;
 }
 
-/* The digest of a bootstrap that is not there has to be told apart from one that is. */
 static void check_boot(const struct bytes *got, size_t size)
 {
+    size_t same = 0;
+
     ck_assert_uint_eq(got->len, size);
-    for (size_t i = 0; i < size; i++)
-        ck_assert_uint_eq(got->at[i], (uint8_t)(i % 1000 * (i % 1000) / 7));
+    while (same < size && got->at[same] == (uint8_t)(same % 1000 * (same % 1000) / 7))
+        same++;
+    ck_assert_uint_eq(same, size);
 }
 
 static const struct {
@@ -451,7 +453,7 @@ START_TEST(memory_does_not_grow_with_what_is_fed)
     feed_init(&feed);
     feed.image.chunk_size = 1 << 20;
     feed.options.batch_size = _i ? 1 << 20 : 0;
-    for (uint32_t i = 0; i < 8; i++) {
+    for (uint32_t i = 0; i < 6; i++) {
         feed_add(&feed, 2 << 20, i * 4 + 2, i % 2 ? FEED_READ : FEED_PIECES);
         for (uint32_t j = 0; j < 10; j++)
             feed_add(&feed, 100000 + j, i * 40 + j * 4 + 3, FEED_READ);

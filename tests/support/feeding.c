@@ -33,8 +33,11 @@ static int sink_write(void *user, void *object, const void *data, size_t len,
     }
     if (sink->writes++ == sink->cancel_at)
         rafs_cancel_fire(sink->cancel);
-    to->at = realloc(to->at, to->len + len);
-    NEED(to->at != NULL);
+    if (to->room - to->len < len) {
+        to->room = 2 * to->room + len;
+        to->at = realloc(to->at, to->room);
+        NEED(to->at != NULL);
+    }
     memcpy(to->at + to->len, data, len);
     to->len += len;
     return RAFS_OK;

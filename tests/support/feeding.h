@@ -16,7 +16,7 @@ enum { FEED_OBJECTS_MAX = 16, FEED_FILES_MAX = 400 };
 struct feed_object {
     uint32_t kind;
     uint8_t *at;
-    size_t len;
+    size_t len, room;
     bool committed;
     bool aborted;
     rafs_sink_object what;
