@@ -106,21 +106,6 @@ int rafsi_out_write(struct rafsi_out *out, const void *data, size_t len,
     return rc;
 }
 
-int rafsi_out_pad(struct rafsi_out *out, uint64_t len, const rafs_call *call,
-                  rafs_error *err)
-{
-    static const uint8_t zeros[4096];
-    int rc = RAFS_OK;
-
-    while (rc == RAFS_OK && len > 0) {
-        size_t part = (size_t)rafsi_min(len, sizeof(zeros));
-
-        rc = rafsi_out_write(out, zeros, part, call, err);
-        len -= part;
-    }
-    return rc;
-}
-
 int rafsi_out_commit(struct rafsi_out *out, uint8_t sha256[32], const rafs_call *call,
                      rafs_error *err)
 {

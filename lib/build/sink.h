@@ -26,9 +26,6 @@ int rafsi_out_begin(struct rafsi_out *out, rafs_sink *sink, struct rafsi_hashes 
                     uint32_t kind, const rafs_call *call, rafs_error *err);
 int rafsi_out_write(struct rafsi_out *out, const void *data, size_t len,
                     const rafs_call *call, rafs_error *err);
-/* so many zeros */
-int rafsi_out_pad(struct rafsi_out *out, uint64_t len, const rafs_call *call,
-                  rafs_error *err);
 /* sha256 of all; ends it in any case. */
 int rafsi_out_commit(struct rafsi_out *out, uint8_t sha256[32], const rafs_call *call,
                      rafs_error *err);
