@@ -69,6 +69,10 @@ static int start(rafs_builder *builder, const struct rafsi_tree *const *dictiona
                                       .threads = o->threads};
     int rc = rafsi_hashes_new(&builder->image.env, &builder->image.hashes, err);
 
+    builder->path_room = rafsi_arena_alloc(&builder->image.arena,
+                                           o->exclude_count ? RAFS_PATH_MAX + 2 : 1);
+    if (rc == RAFS_OK && !builder->path_room)
+        rc = rafsi_fail_nomem(err, RAFS_PATH_MAX + 2);
     if (rc == RAFS_OK)
         rc = open_known(builder, dictionaries, &data, err);
     if (rc == RAFS_OK)

@@ -31,6 +31,7 @@ struct rafs_builder {
     rafs_sink *sink;
     struct build_xattr *kept_xattrs; /* room of rafsi_builder_shape() */
     uint32_t kept_room;
+    char *path_room; /* of rafsi_builder_excluded(): RAFS_PATH_MAX + 2 */
     uint64_t skipped;
     uint64_t entries;
     uint64_t bytes_total;

@@ -18,35 +18,85 @@ int rafsi_builder_refuse(rafs_builder *builder, int code)
     return RAFS_OK;
 }
 
-static bool matches(const char *pattern, const char *path)
+/* A path as patterns have it: "/a/b", whatever the source made of it ("./a/b", "a//b/").
+ */
+static size_t tidy(const char *path, size_t len, char *out)
 {
-    const char *slash = strrchr(path, '/');
+    size_t used = 0;
 
-    if (strchr(pattern, '/'))
-        return fnmatch(pattern, path, FNM_PATHNAME) == 0;
-    return fnmatch(pattern, slash ? slash + 1 : path, 0) == 0;
+    for (size_t i = 0; i < len;) {
+        size_t end = i;
+
+        while (end < len && path[end] != '/')
+            end++;
+        if (end > i && !(end - i == 1 && path[i] == '.')) {
+            out[used++] = '/';
+            memcpy(out + used, path + i, end - i);
+            used += end - i;
+        }
+        i = end + 1;
+    }
+    out[used] = '\0';
+    return used;
+}
+
+static size_t slashes(const char *text)
+{
+    size_t count = 0;
+
+    for (; (text = strchr(text, '/')) != NULL; text++)
+        count++;
+    return count;
+}
+
+/* One of the parts of a path, cut behind it; `at` is its '/'. A '/' is matched by itself
+ * alone, so a pattern with n of them fits the n-th part or none. */
+static bool part_excluded(const rafs_build_options *o, const char *path, const char *at,
+                          size_t depth)
+{
+    for (size_t i = 0; i < o->exclude_count; i++) {
+        const char *pattern = o->exclude[i];
+        size_t wanted = slashes(pattern);
+
+        if (wanted == 0 ? fnmatch(pattern, at + 1, 0) == 0
+                        : wanted == depth && fnmatch(pattern, path, FNM_PATHNAME) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* The path and each one above it are compared: a stream may name what is below a
- * directory that is excluded without naming it. */
-bool rafsi_builder_excluded(const rafs_builder *builder, const char *path, size_t len)
+ * directory that is excluded without naming it. A whiteout is none of the names: what it
+ * hides is not to come back. */
+static bool tidy_excluded(const rafs_builder *builder, char *path, size_t len)
 {
-    const rafs_build_options *o = &builder->options;
-    char part[4096];
+    bool whiteouts = !(builder->options.flags & RAFS_BUILD_KEEP_WHITEOUTS);
+    size_t depth = 0;
 
-    if (o->exclude_count == 0 || len == 0 || len + 2 > sizeof(part))
-        return false;
-    for (size_t end = 1; end <= len; end++) {
-        if (end < len && path[end] != '/')
-            continue;
-        part[0] = '/';
-        memcpy(part + (path[0] != '/'), path, end);
-        part[end + (path[0] != '/')] = '\0';
-        for (size_t i = 0; i < o->exclude_count; i++)
-            if (matches(o->exclude[i], part))
-                return true;
+    for (size_t at = 0, end; at < len; at = end) {
+        char kept;
+        bool excluded;
+
+        end = at + 1 + strcspn(path + at + 1, "/");
+        if (whiteouts && strncmp(path + at + 1, ".wh.", 4) == 0)
+            return false;
+        kept = path[end];
+        path[end] = '\0';
+        excluded = part_excluded(&builder->options, path, path + at, ++depth);
+        path[end] = kept;
+        if (excluded)
+            return true;
     }
     return false;
+}
+
+bool rafsi_builder_excluded(const rafs_builder *builder, const char *path, size_t len)
+{
+    char *room = builder->path_room;
+
+    if (builder->options.exclude_count == 0 || len > RAFS_PATH_MAX)
+        return false; /* longer ones are refused */
+    return tidy_excluded(builder, room, tidy(path, len, room));
 }
 
 static bool map_id(const rafs_id_map *maps, size_t count, uint32_t *id)
