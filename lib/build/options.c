@@ -51,6 +51,16 @@ static void fill(rafs_build_options *o)
         o->level = o->compressor == RAFS_STORE_ZSTD ? 3 : 1;
 }
 
+/* An id that wraps would give a file to somebody else, to root perhaps. */
+static bool maps_fit(const rafs_id_map *maps, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (maps[i].count > 0 && (maps[i].count - 1 > UINT32_MAX - maps[i].from ||
+                                  maps[i].count - 1 > UINT32_MAX - maps[i].to))
+            return false;
+    return true;
+}
+
 static int check_sizes(const rafs_build_options *o, rafs_error *err)
 {
     if (!rafsi_is_power_of_two(o->chunk_size) || o->chunk_size < RAFS_CHUNK_SIZE_MIN ||
@@ -107,6 +117,9 @@ static int check(const rafs_build_options *o, rafs_error *err)
         (o->dictionary_count && !o->dictionaries) ||
         (o->prefetch_count && !o->prefetch) || (o->exclude_count && !o->exclude))
         return wrong(err, "a list is NULL and its count is not 0");
+    if (!maps_fit(o->uid_maps, o->uid_map_count) ||
+        !maps_fit(o->gid_maps, o->gid_map_count))
+        return wrong(err, "a map goes beyond the last id, 4294967295");
     if ((o->flags & RAFS_BUILD_NO_OWNERS) &&
         ((o->flags & RAFS_BUILD_OWNER) || o->uid_map_count || o->gid_map_count))
         return wrong(err, "owners are not stored and changed at once");
