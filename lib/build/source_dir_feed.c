@@ -203,8 +203,27 @@ static int enter(struct place *place, const struct build_node *dir, rafs_error *
     return RAFS_OK;
 }
 
+/* Files that workers have still to read take descriptors: once they are through, there
+ * are some. */
+static int open_waiting(struct place *place, const struct build_node *node,
+                        const rafs_call *call, rafs_error *err)
+{
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    int fd = openat(place->fd, node->name, flags);
+    int rc;
+
+    if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+        return fd >= 0 ? fd
+                       : fail_node(node, RAFS_E_BACKEND, errno, "cannot be opened", err);
+    rc = rafsi_data_flush(place->walk->builder->data, call, err);
+    if (rc < 0)
+        return rc;
+    fd = openat(place->fd, node->name, flags);
+    return fd >= 0 ? fd : fail_node(node, RAFS_E_BACKEND, errno, "cannot be opened", err);
+}
+
 static int open_file(struct place *place, const struct dir_feed *feed,
-                     struct rafsi_content *out, rafs_error *err)
+                     struct rafsi_content *out, const rafs_call *call, rafs_error *err)
 {
     struct stat st;
     struct content *content;
@@ -213,10 +232,9 @@ static int open_file(struct place *place, const struct dir_feed *feed,
 
     if (rc < 0)
         return rc;
-    fd = openat(place->fd, feed->node->name,
-                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    fd = open_waiting(place, feed->node, call, err);
     if (fd < 0)
-        return fail_node(feed->node, RAFS_E_BACKEND, errno, "cannot be opened", err);
+        return fd;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_dev != feed->device ||
         st.st_ino != feed->number || (uint64_t)st.st_size != feed->inode->size) {
         close(fd);
@@ -247,7 +265,7 @@ int rafsi_feed_all(struct dir_walk *walk, const rafs_call *call, rafs_error *err
 
         rc = rafsi_builder_tick(walk->builder, call, err);
         if (rc == RAFS_OK)
-            rc = open_file(&place, &walk->feed[i], &content, err);
+            rc = open_file(&place, &walk->feed[i], &content, call, err);
         if (rc == RAFS_OK)
             rc = rafsi_data_file(walk->builder->data, walk->feed[i].inode, &content, call,
                                  err);
