@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The end of a blob's way to a registry: it appears under its digest, or is given up. */
 #include <stdio.h>
+#include <string.h>
 
 #include "oci/registry_target.h"
 
@@ -22,6 +23,21 @@ static int end_url(const rafs_upload *upload, const uint8_t *digest, char *out,
         return RAFS_OK;
     return rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_FETCH, NULL,
                       "the registry's URL for the upload is too long");
+}
+
+/* What the registry says that it keeps is what it was sent, where it says so. */
+static int check_named(const char *named, const uint8_t *digest, rafs_error *err)
+{
+    static const char kind[] = "sha256:";
+    char hex[65];
+
+    rafsi_digest_hex(digest, hex);
+    if (!named || strncmp(named, kind, sizeof(kind) - 1) != 0 ||
+        strcmp(named + sizeof(kind) - 1, hex) == 0)
+        return RAFS_OK;
+    return rafsi_fail(
+        err, RAFS_E_CORRUPT, RAFS_STAGE_FETCH, NULL,
+        "sha256:%.12s… was sent, and the registry says that it keeps %.20s…", hex, named);
 }
 
 /* The last request, once: with what is in the buffer, all of the blob or nothing. */
@@ -67,6 +83,8 @@ static int put(rafs_upload *upload, const uint8_t *digest, enum http_verdict *ve
             err->code = rc = RAFS_E_CORRUPT;
         if (answer.status == 404)
             *verdict = HTTP_SOON; /* it may be there: an answer was lost */
+    } else {
+        rc = check_named(answer.digest, digest, err);
     }
     rafsi_http_drop(registry->http, &answer);
     return rc;
