@@ -20,6 +20,9 @@
 struct rafsi_layers;
 
 enum { LAYERS_KEEP_WHITEOUTS = 1 /* they are files like others */ };
+/* With LAYERS_KEEP_WHITEOUTS a directory that no entry speaks of has this in its time, so
+ * that a merge leaves the one below as it is. */
+enum { LAYERS_IMPLIED_NSEC = 999999999 };
 enum { LAYERS_MAX = 65535, LAYERS_XATTRS_MAX = 4096 /* of an entry */ };
 
 int rafsi_layers_new(struct build_image *image, uint32_t flags, struct rafsi_layers **out,
@@ -46,6 +49,10 @@ struct layers_entry {
  */
 int rafsi_layers_add(struct rafsi_layers *layers, const struct layers_entry *entry,
                      struct build_inode **out, rafs_error *err);
+/* A directory that this layer has something in and says nothing about: made if there is
+ * none, else it stays as it is. */
+int rafsi_layers_imply(struct rafsi_layers *layers, const char *path, size_t path_len,
+                       rafs_error *err);
 /* Another name of what lies at target: one inode. Of a lower layer's file it is a copy,
  * like the kernel's overlay makes one, that target then names, too. A directory or a
  * missing one: RAFS_E_CORRUPT. */

@@ -87,6 +87,8 @@ int rafsi_node_put(struct rafsi_layers *layers, struct build_node *parent,
 void rafsi_inode_imply(struct rafsi_layers *layers, struct build_inode *inode)
 {
     *inode = (struct build_inode){.mode = S_IFDIR | 0755, .layer = layers->layer};
+    if (layers->flags & LAYERS_KEEP_WHITEOUTS)
+        inode->mtime_nsec = LAYERS_IMPLIED_NSEC;
 }
 
 int rafsi_node_imply(struct rafsi_layers *layers, struct build_node *parent,

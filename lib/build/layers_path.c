@@ -135,6 +135,18 @@ int rafsi_path_parent(struct rafsi_layers *layers, const char *path, size_t len,
     return RAFS_OK;
 }
 
+int rafsi_layers_imply(struct rafsi_layers *layers, const char *path, size_t path_len,
+                       rafs_error *err)
+{
+    struct build_node *parent, *node;
+    struct name name;
+    int rc = rafsi_path_parent(layers, path, path_len, &parent, &name, err);
+
+    if (rc < 0 || !parent || name.len == 0 || rafsi_name_kind(layers, name) != NAME_PLAIN)
+        return rc;
+    return step(layers, parent, name, &node, path, path_len, err);
+}
+
 struct build_node *rafsi_layers_find(struct rafsi_layers *layers, const char *path,
                                      size_t path_len)
 {

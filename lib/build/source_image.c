@@ -359,6 +359,13 @@ static int add(struct source_image *s, const struct rafsi_node *node,
     return rc;
 }
 
+/* A directory that its layer says nothing about, see layers.h. */
+static bool is_implied(const rafs_attr *attr)
+{
+    return attr->mode == (S_IFDIR | 0755) && attr->uid == 0 && attr->gid == 0 &&
+           attr->mtime_sec == 0 && attr->mtime_nsec == LAYERS_IMPLIED_NSEC;
+}
+
 static int take_entry(struct source_image *s, const rafs_walk_entry *step,
                       rafs_error *err)
 {
@@ -371,6 +378,9 @@ static int take_entry(struct source_image *s, const rafs_walk_entry *step,
     s->builder->entries++;
     rc = rafsi_tree_node(s->tree, step->ino, &node, err);
 
+    if (rc == RAFS_OK && is_implied(&node.attr) &&
+        !rafsi_builder_excluded(s->builder, step->path, step->path_len))
+        return rafsi_layers_imply(s->builder->layers, step->path, step->path_len, err);
     if (rc == RAFS_OK)
         rc = describe(s, &node, &entry, err);
     if (rc < 0)
