@@ -55,9 +55,6 @@ static int take_options(const rafs_convert_options *options, rafs_convert_option
         rc = bad(err, "one platform and all of them contradict each other");
     if (rc == RAFS_OK && out->platform)
         rc = rafsi_oci_platform_parse(out->platform, &platform, err);
-    if (rc == RAFS_OK && out->cache_dir)
-        rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT,
-                        "rafs_convert_options", "cache_dir is not there yet");
     if (rc == RAFS_OK)
         rc = take_build(out->build, build, err);
     if (rc < 0)

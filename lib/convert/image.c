@@ -44,9 +44,16 @@ static int make_layer(void *user, size_t i, const rafs_call *call, rafs_error *e
     struct convert_job *job = work->job;
     struct layer_stream stream = {.moved = moved, .user = job};
     struct convert_layer *layer = &work->layers[i];
-    int rc = rafsi_convert_layer(&job->build, &work->sources, job->to, layer, &stream,
-                                 call, err);
+    int rc = job->reuse ? rafsi_reuse_find(job->reuse, layer, call, err) : RAFS_E_NOENT;
 
+    if (rc == RAFS_OK) {
+        moved(job, layer->from.size);
+    } else if (rc == RAFS_E_NOENT) {
+        rc = rafsi_convert_layer(&job->build, &work->sources, job->to, layer, &stream,
+                                 call, err);
+        if (rc == RAFS_OK && job->reuse)
+            rafsi_reuse_add(job->reuse, layer);
+    }
     if (rc == RAFS_OK)
         atomic_fetch_add(&job->layers_done, 1);
     return rc;

@@ -158,12 +158,15 @@ int rafsi_convert(rafs_origin *from, rafs_target *to, const rafs_convert_options
     int rc = choose_tag(&job, &tag, err);
 
     complete_build(&job.build);
+    if (rc == RAFS_OK && options->cache_dir)
+        rc = rafsi_reuse_open(to, options->cache_dir, &job.build, &job.reuse, err);
     if (rc == RAFS_OK && (options->flags & RAFS_CONVERT_ALL_PLATFORMS))
         rc = convert_all(&job, tag, &made, err);
     else if (rc == RAFS_OK)
         rc = convert_one(&job, NULL, tag, &made, err);
     if (rc == RAFS_OK && to->kind->finish)
         rc = to->kind->finish(to, call, err);
+    rafsi_reuse_close(job.reuse);
     if (rc < 0)
         return rc;
     *result = job.made;

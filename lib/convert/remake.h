@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "convert/layers.h"
+#include "convert/reuse.h"
 
 /* Images made anew. remake.c: from an origin to a target; image.c: one image. */
 
@@ -15,6 +16,7 @@ struct convert_job {
     rafs_target *to;
     rafs_convert_options options; /* with defaults */
     struct convert_build build;
+    struct convert_reuse *reuse; /* NULL: none */
     const rafs_call *call;
     rafs_convert_result made;
     uint64_t layers_total, bytes_total;
