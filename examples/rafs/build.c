@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rafs build: an image out of directories and archives. */
 #include "build.h"
+#include "mirrors.h"
+#include "moving.h"
+#include "remote.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +16,13 @@
 
 static const char build_help[] =
     "Usage: rafs build [OPTION]... (-o DIR | --bootstrap FILE --blob-dir DIR) SOURCE...\n"
-    "Make an image out of SOURCE: a directory, a tar archive (plain or compressed), or "
-    "-\n"
-    "for an archive on standard input. Of several, each is a layer over those before "
-    "it,\n"
-    "with whiteouts as OCI has them. The same input gives the same bytes, always.\n"
+    "Make an image out of SOURCE: a directory, a tar archive (plain or compressed), - "
+    "for\n"
+    "an archive on standard input, or an OCI image (docker://HOST/REPO:TAG, "
+    "oci:DIR:TAG,\n"
+    "oci-archive:FILE:TAG) with its layers. Of several, each is a layer over those "
+    "before\n"
+    "it, with whiteouts as OCI has them. The same input gives the same bytes, always.\n"
     "\n";
 
 static const char build_examples[] = "\n"
@@ -108,8 +113,20 @@ static void wire(struct making *m)
     m->options.exclude_count = m->exclude.count;
     m->options.uid_maps = m->uid_maps;
     m->options.gid_maps = m->gid_maps;
-    m->options.progress = show_progress;
-    m->options.progress_user = m;
+}
+
+bool making_prepare(struct making *m)
+{
+    m->began_ns = now_ns();
+    if (!open_dictionaries(m))
+        return false;
+    wire(m);
+    return true;
+}
+
+uint64_t making_ms(const struct making *m)
+{
+    return (now_ns() - m->began_ns) / 1000000;
 }
 
 bool making_start(struct making *m)
@@ -119,10 +136,10 @@ bool making_start(struct making *m)
     int rc;
 
     command_env(&env);
-    m->began_ns = now_ns();
-    if (!choose_paths(m) || !open_dictionaries(m))
+    if (!choose_paths(m) || !making_prepare(m))
         return false;
-    wire(m);
+    m->options.progress = show_progress;
+    m->options.progress_user = m;
     rc = rafs_sink_new_directory(m->bootstrap, m->blob_dir, m->sink_flags, &env, &m->sink,
                                  &err);
     if (rc < 0 && err.os_errno == EEXIST) {
@@ -151,6 +168,24 @@ static const rafs_call *making_call(struct making *m)
     return command_call(m->c);
 }
 
+/* False: reported. */
+static bool add_oci(struct making *m, const char *source)
+{
+    struct moving place = {.c = m->c};
+    rafs_error err = RAFS_ERROR_INIT;
+    int rc;
+
+    if (!moving_open_origin(&place, source))
+        return false;
+    rc = rafs_builder_add_oci(m->builder, place.from, m->c->platform, making_call(m),
+                              &err);
+    if (rc < 0)
+        moving_failed(&place, source, &err);
+    moving_end(&place);
+    mirrors_drop(m->c); /* the next one may have others */
+    return rc == RAFS_OK;
+}
+
 static int add_one(struct making *m, const char *source, rafs_error *err)
 {
     struct stat st;
@@ -174,6 +209,8 @@ bool making_add(struct making *m, const char *source, bool first)
     rafs_error err = RAFS_ERROR_INIT;
     int rc = first ? RAFS_OK : rafs_builder_next_layer(m->builder, making_call(m), &err);
 
+    if (rc == RAFS_OK && remote_is(source))
+        return add_oci(m, source);
     if (rc == RAFS_OK)
         rc = add_one(m, source, &err);
     if (rc < 0)
@@ -225,7 +262,7 @@ static void tell_json(struct making *m, const rafs_build_result *r)
     json_key(&j, "inodes");
     json_u64(&j, r->inodes);
     json_key(&j, "milliseconds");
-    json_u64(&j, (now_ns() - m->began_ns) / 1000000);
+    json_u64(&j, making_ms(m));
     json_key(&j, "same_dictionary_bytes");
     json_u64(&j, r->same_dictionary_bytes);
     json_key(&j, "same_file_bytes");
@@ -259,7 +296,7 @@ static void tell(struct making *m, const rafs_build_result *r)
 
     printf("%s: %" PRIu64 " entries, %s of files in %" PRIu64 " chunks, %.1f s\n",
            m->bootstrap, r->entries, human_bytes(r->file_bytes, read, sizeof read),
-           r->chunks, (double)(now_ns() - m->began_ns) / 1e9);
+           r->chunks, (double)making_ms(m) / 1e3);
     printf("  stored                                   %s in %" PRIu64
            " chunks, and a bootstrap of %s\n",
            human_bytes(r->stored_bytes, stored, sizeof stored), r->stored_chunks,

@@ -72,7 +72,8 @@ enum {
 };
 
 /* clang-format off */
-#define MAKING_OPTIONS                                                        \
+/* Of a layer, whatever becomes of it. */
+#define MAKING_LAYER_OPTIONS                                                  \
     { "fs-version", required_argument, NULL, MAKING_OPT_FS_VERSION },         \
     { "compressor", required_argument, NULL, MAKING_OPT_COMPRESSOR },         \
     { "level", required_argument, NULL, MAKING_OPT_LEVEL },                   \
@@ -83,10 +84,6 @@ enum {
     { "dedup", required_argument, NULL, MAKING_OPT_DEDUP },                   \
     { "chunk-dict", required_argument, NULL, MAKING_OPT_CHUNK_DICT },         \
     { "chunk-store", required_argument, NULL, MAKING_OPT_CHUNK_STORE },       \
-    { "toc", no_argument, NULL, MAKING_OPT_TOC },                             \
-    { "inline-bootstrap", no_argument, NULL, MAKING_OPT_INLINE },             \
-    { "blob-per-layer", no_argument, NULL, MAKING_OPT_BLOB_PER_LAYER },       \
-    { "keep-whiteouts", no_argument, NULL, MAKING_OPT_KEEP_WHITEOUTS },       \
     { "aligned-chunk", no_argument, NULL, MAKING_OPT_ALIGNED },               \
     { "owner", required_argument, NULL, MAKING_OPT_OWNER },                   \
     { "no-owners", no_argument, NULL, MAKING_OPT_NO_OWNERS },                 \
@@ -95,16 +92,24 @@ enum {
     { "mtime", required_argument, NULL, MAKING_OPT_MTIME },                   \
     { "no-xattrs", no_argument, NULL, MAKING_OPT_NO_XATTRS },                 \
     { "skip-unsupported", no_argument, NULL, MAKING_OPT_SKIP },               \
-    { "one-file-system", no_argument, NULL, MAKING_OPT_ONE_FS },              \
     { "exclude", required_argument, NULL, MAKING_OPT_EXCLUDE },               \
     { "prefetch", required_argument, NULL, MAKING_OPT_PREFETCH },             \
-    { "prefetch-list", required_argument, NULL, MAKING_OPT_PREFETCH_LIST },   \
+    { "prefetch-list", required_argument, NULL, MAKING_OPT_PREFETCH_LIST }
+
+#define MAKING_OPTIONS                                                        \
+    MAKING_LAYER_OPTIONS,                                                     \
+    { "toc", no_argument, NULL, MAKING_OPT_TOC },                             \
+    { "inline-bootstrap", no_argument, NULL, MAKING_OPT_INLINE },             \
+    { "blob-per-layer", no_argument, NULL, MAKING_OPT_BLOB_PER_LAYER },       \
+    { "keep-whiteouts", no_argument, NULL, MAKING_OPT_KEEP_WHITEOUTS },       \
+    { "one-file-system", no_argument, NULL, MAKING_OPT_ONE_FS },              \
     { "bootstrap", required_argument, NULL, MAKING_OPT_BOOTSTRAP },           \
     { "output", required_argument, NULL, 'o' },                               \
     { "force", no_argument, NULL, MAKING_OPT_FORCE },                         \
     { "no-sync", no_argument, NULL, MAKING_OPT_NO_SYNC },                     \
     { "json", no_argument, NULL, MAKING_OPT_JSON },                           \
     { "progress", required_argument, NULL, MAKING_OPT_PROGRESS }
+
 /* clang-format on */
 extern const char making_help[]; /* of the options above */
 
@@ -112,12 +117,16 @@ extern const char making_help[]; /* of the options above */
 bool making_begin(struct making *m, struct command *c);
 /* One of the options above, optarg its argument. False: reported, or not one of them. */
 bool making_option(struct making *m, int opt);
-/* All options are known: open dictionaries, make sink and builder. False: reported. */
+/* All options are known: open dictionaries, complete m->options. False: reported. */
+bool making_prepare(struct making *m);
+/* The same, and make sink and builder. */
 bool making_start(struct making *m);
 /* The next layer, if it is not the first, out of a directory, an archive, or "-". */
 bool making_add(struct making *m, const char *source, bool first);
 /* Complete the image and tell of it. */
 bool making_finish(struct making *m);
+/* Milliseconds since it was prepared. */
+uint64_t making_ms(const struct making *m);
 void making_end(struct making *m);
 
 #endif

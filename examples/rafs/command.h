@@ -256,6 +256,7 @@ int cmd_cache(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_chunks(int argc, char **argv);
+int cmd_convert(int argc, char **argv);
 int cmd_copy(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_extract(int argc, char **argv);

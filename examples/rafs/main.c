@@ -14,6 +14,7 @@ static const struct {
     {"cat", cmd_cat, "write files to standard output"},
     {"check", cmd_check, "look at everything in an image"},
     {"chunks", cmd_chunks, "show where the bytes of a file lie"},
+    {"convert", cmd_convert, "make a RAFS image of an ordinary one"},
     {"copy", cmd_copy, "copy an image to another registry, layout or archive"},
     {"diff", cmd_diff, "show in what a directory, tar or image differs"},
     {"extract", cmd_extract, "restore files into a directory"},

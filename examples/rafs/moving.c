@@ -59,8 +59,7 @@ bool moving_is_place(struct command *c, const char *text)
     return false;
 }
 
-/* A text that is no reference may have a password in it. */
-static void failed(struct moving *m, const char *where, const rafs_error *err)
+void moving_failed(struct moving *m, const char *where, const rafs_error *err)
 {
     bool no_reference = strcmp(err->object, "image reference") == 0;
 
@@ -92,7 +91,7 @@ bool moving_open_origin(struct moving *m, const char *where)
     options.registry = &registry;
     if (rafs_origin_open(where, &options, &m->from, command_call(m->c), &err) == RAFS_OK)
         return true;
-    failed(m, where, &err);
+    moving_failed(m, where, &err);
     return false;
 }
 
@@ -115,7 +114,7 @@ bool moving_open_target(struct moving *m, const char *where)
     options.registry = &registry;
     if (rafs_target_open(where, &options, &m->to, command_call(m->c), &err) == RAFS_OK)
         return true;
-    failed(m, where, &err);
+    moving_failed(m, where, &err);
     return false;
 }
 
@@ -285,7 +284,7 @@ void moving_copy(struct moving *m, const char *source, uint32_t flags)
     if (rc == RAFS_OK)
         moving_summary(m, "copied");
     else
-        failed(m, source, &err);
+        moving_failed(m, source, &err);
 }
 
 void moving_end(struct moving *m)

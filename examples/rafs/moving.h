@@ -41,6 +41,10 @@ bool moving_is_place(struct command *c, const char *text);
 bool moving_open_origin(struct moving *m, const char *where);
 bool moving_open_target(struct moving *m, const char *where);
 
+/* Report a failure, and note it. A text that is no reference may have a password in it,
+ * so that it is not shown. */
+void moving_failed(struct moving *m, const char *where, const rafs_error *err);
+
 /* A call without a deadline, which signals stop. */
 rafs_call moving_call(void);
 

@@ -4,7 +4,7 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='build cache cat check chunks copy diff extract find help info ls merge optimize prefetch pull push readlink sharing stat tar trace'
+    local commands='build cache cat check chunks convert copy diff extract find help info ls merge optimize prefetch pull push readlink sharing stat tar trace'
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
@@ -24,7 +24,7 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         return
         ;;
-    --output | -o | --chunk-store)
+    --output | -o | --chunk-store | --build-cache)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         return
@@ -95,6 +95,10 @@ _rafs()
     prefetch) options='--table --trace --bandwidth --progress --json' ;;
     pull) options='--dry-run --bandwidth --progress --json' ;;
     trace) options='--json -o --size' ;;
+    convert) options='--all-platforms --referrer --docker --build-cache --layers --force --progress --json
+        --fs-version --compressor --level --chunk-size --batch-size --threads --digest --dedup
+        --chunk-dict --chunk-store --aligned-chunk --owner --no-owners --uid-map --gid-map --mtime
+        --no-xattrs --skip-unsupported --exclude --prefetch --prefetch-list' ;;
     copy) options='--all --force --threads --progress --json' ;;
     push) options='--config --annotation --docker --force --threads --progress --json' ;;
     extract) options='--overwrite --sparse --same-owner --no-same-owner --no-xattrs --json' ;;
