@@ -302,6 +302,61 @@ START_TEST(nothing_is_stored_that_does_not_verify)
 }
 END_TEST
 
+static uint64_t next(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return *state >> 33;
+}
+
+/* Bits of a bootstrap are wrong: an error that says so, or an image that opens. */
+START_TEST(a_damaged_bootstrap_is_an_error_or_an_image)
+{
+    unsigned rounds = getenv("RAFS_TEST_FULL") ? 20000 : 150;
+    struct source source;
+    struct watch watch;
+    uint64_t state = (uint64_t)_i + 1;
+    unsigned refused = 0, merged = 0;
+
+    source_open(&source, variants[_i / WAYS]);
+    if (_i % WAYS)
+        record(&source);
+    watch_init(&watch);
+    rig_close(&source.rig);
+    for (unsigned round = 0; round < rounds; round++) {
+        struct bytes *boot = &source.rig.boot;
+        rafs_error err = RAFS_ERROR_INIT;
+        struct kept kept = {0};
+
+        memcpy(boot->at, source.golden.boot.at, boot->len);
+        for (uint64_t flips = 1 + next(&state) % 8; flips > 0; flips--)
+            boot->at[next(&state) % boot->len] ^= (uint8_t)(1u << next(&state) % 8);
+        if (rig_open(&source.rig, &source.golden, NULL, 0, &err) < 0) {
+            rig_close(&source.rig);
+            continue;
+        }
+        if (build(&source, &watch.env, &kept, &err) == RAFS_OK) {
+            rafs_image *image = NULL;
+
+            ck_assert_msg(rafs_image_open_memory(kept.boot.at, kept.boot.len, NULL,
+                                                 &image, NULL, &err) == RAFS_OK,
+                          "round %u: %s", round, err.text);
+            rafs_image_close(image);
+            merged++;
+        } else {
+            ck_assert_str_ne(err.text, "");
+            refused++;
+        }
+        ck_assert_uint_eq(watch.live, 0);
+        kept_drop(&kept);
+        rig_close(&source.rig);
+    }
+    ck_assert_uint_gt(refused, 0);
+    ck_assert_uint_gt(merged, 0);
+    memcpy(source.rig.boot.at, source.golden.boot.at, source.rig.boot.len);
+    source_close(&source);
+}
+END_TEST
+
 START_TEST(arguments_are_looked_at)
 {
     rafs_builder *none = NULL;
@@ -336,6 +391,8 @@ int main(void)
     tcase_add_loop_test(tcase, what_comes_out_reads_as_what_went_in, 0, VARIANTS * WAYS);
     tcase_add_loop_test(tcase, without_memory_it_says_so, 0, VARIANTS * WAYS);
     tcase_add_loop_test(tcase, nothing_is_stored_that_does_not_verify, 0, VARIANTS);
+    tcase_add_loop_test(tcase, a_damaged_bootstrap_is_an_error_or_an_image, 0,
+                        VARIANTS * WAYS);
     tcase_add_test(tcase, arguments_are_looked_at);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

@@ -273,6 +273,30 @@ def golden(top, version):
         same(f"{name}: attributes", merged, os.path.join(want, "image.boot"))
 
 
+def known(top, version):
+    """A tar of the golden tree with the reference builder's image as dictionary."""
+    for folder in (SHARED, os.path.join(ROOT, "tests", "golden")):
+        want = os.path.join(folder, f"v{version}-zstd")
+        if os.path.isdir(want):
+            break
+    at = os.path.join(top, f"known{version}")
+    os.mkdir(at)
+    tar, image = os.path.join(at, "tree.tar"), os.path.join(want, "image.boot")
+    with open(tar, "wb") as f:  # sockets are told of, and left out
+        subprocess.run([RAFS, "tar", image], stdout=f, stderr=subprocess.DEVNULL, env=ENV)
+    told = built(f"v{version}: golden dictionary", "build", "--fs-version", version, "-o",
+                 os.path.join(at, "out"), "--chunk-dict", image, tar)
+    report.check(f"v{version}: nothing of it is stored again", told.get("stored_chunks") == 0 and
+                 told["same_dictionary_bytes"] > 0 and
+                 [b["id"] for b in told["blobs"]] == os.listdir(os.path.join(want, "blobs")), told)
+    out = os.path.join(at, "out", "image.boot")
+    sound(f"v{version}: it reads from the reference builder's blob", out,
+          os.path.join(want, "blobs"))
+    run = rafs("diff", "--ignore", "links", image, out)
+    lines = [line for line in run.stdout.splitlines() if b"sock" not in line]
+    report.check(f"v{version}: it is the golden tree", not lines and not run.stderr, run)
+
+
 def alone(top):
     """Each image of the reference builder, merged with nothing, is itself."""
     folders = [d for d in (os.path.join(ROOT, "tests", "golden"), SHARED) if os.path.isdir(d)]
@@ -364,6 +388,7 @@ def main():
             kinds[version] = ours(top, version)
             reference(top, version, *kinds[version][:2])
             golden(top, version)
+            known(top, version)
         alone(top)
         tree = os.path.join(top, "trees6", "lower")
         os.remove(os.path.join(tree, ".wh.nothing"))

@@ -20,6 +20,7 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
+import mounts  # noqa: E402
 from report import Report  # noqa: E402
 
 report = Report()
@@ -123,6 +124,7 @@ def one(top, url, version, tree, paths):
     cold("fetched beforehand", "prefetch", "--cache-dir", cache)
     if version == 6:  # in version 5 nothing tells a reader what lies beside a chunk
         cold("read one after the other", "cat", "--no-cache")
+    mounted(name, at, version, quick, [blobs, hot], tree, paths)
     tables(name, at, listed, image, trace, paths, blobs)
     if NYDUS:
         for path in (quick, os.path.join(listed, "image.boot")):
@@ -132,6 +134,32 @@ def one(top, url, version, tree, paths):
                          run.returncode == 0, run.stdout)
     else:
         report.skip(f"{name}: nydus-image check", "no nydus-image")
+
+
+def mounted(name, at, version, image, folders, tree, paths):
+    """nydusd reads what was laid out anew."""
+    nydusd = mounts.program("NYDUSD", "nydusd")
+    reason = "no nydusd" if not nydusd else NO_MOUNTS
+    if not reason and not os.path.exists("/dev/fuse"):
+        reason = "no /dev/fuse"
+    if reason:
+        report.skip(f"{name}: nydusd", reason)
+        return
+    together = os.path.join(at, "together")
+    os.mkdir(together)
+    for folder in folders:
+        for blob in os.listdir(folder):
+            os.link(os.path.join(folder, blob), os.path.join(together, blob))
+    try:
+        with mounts.Nydusd(nydusd, image, together, at, version) as point:
+            wrong = []
+            for path in paths + ["/d0/f0", "/d19/f399"]:
+                with open(point + path, "rb") as got, open(tree + path, "rb") as want:
+                    if got.read() != want.read():
+                        wrong.append(path)
+            report.check(f"{name}: nydusd reads the same", not wrong, wrong)
+    except ValueError as error:
+        report.check(f"{name}: nydusd", False, error)
 
 
 def tables(name, at, listed, image, trace, paths, blobs):
@@ -192,4 +220,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rafs", required=True)
     RAFS = os.path.abspath(parser.parse_args().rafs)
+    NO_MOUNTS = mounts.no_mounts()
     sys.exit(main())
