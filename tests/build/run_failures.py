@@ -168,8 +168,10 @@ def refused_calls(work, source):
             elif done.returncode != FAILED:
                 problem = "call %d: %s" % (when, message(done))
             else:
-                # The directory may fail to be synced after the rename.
-                found = left_over(out, whole=calls.startswith("f"))
+                # The directory may fail to be synced after the rename; and then the
+                # result is told.
+                found = left_over(out, whole=calls.startswith("f") or
+                                  b"standard output" in done.stderr)
                 problem = found and "call %d: %s" % (when, found)
                 failed += 1
             shutil.rmtree(os.path.dirname(out))
