@@ -48,13 +48,24 @@ static int begin_fits(struct source_image *s, rafs_error *err)
     return rc;
 }
 
-/* Which of the image's blobs is the layer's own: the one that no dictionary has or, if
- * that does not tell, the one that no layer before had. */
+/* An id that stands for that of the blob which the bootstrap itself lies in. */
+static bool is_placeholder(const char *id)
+{
+    return strspn(id, "x") == RAFS_BLOB_ID_MAX && id[RAFS_BLOB_ID_MAX] == '\0';
+}
+
+/* Which of the image's blobs is the layer's own: the one without a name, the one that no
+ * dictionary has or, if that does not tell, the one that no layer before had. */
 static int find_own(struct source_image *s, rafs_error *err)
 {
     const struct rafsi_tree *tree = s->tree;
     uint32_t count = 0, fresh = 0, last = 0, last_fresh = 0, number;
 
+    for (uint32_t i = 0; i < tree->super.blob_count; i++) {
+        s->own = i;
+        if (is_placeholder(tree->blobs[i].id))
+            return RAFS_OK;
+    }
     for (uint32_t i = 0; i < tree->super.blob_count; i++) {
         if (rafsi_dictionary_has(s->builder->dictionary, tree->blobs[i].id))
             continue;
