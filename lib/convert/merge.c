@@ -12,7 +12,6 @@ static rafs_build_options options_of(const rafs_build_options *layers)
                                   .compressor = layers->compressor,
                                   .digest = layers->digest,
                                   .chunk_size = layers->chunk_size,
-                                  .dedup = RAFS_DEDUP_NONE,
                                   .threads = 1,
                                   .dictionaries = layers->dictionaries,
                                   .dictionary_count = layers->dictionary_count,

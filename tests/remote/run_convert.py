@@ -277,6 +277,30 @@ def reuse(folder, source, flat):
                  b"others" in run.stderr, shown(run))
 
 
+def shared(folder, layers, source):
+    """Chunks of other images are referred to; their blobs become layers."""
+    changed = "oci:" + layout(os.path.join(folder, "changed"),
+                              {"v1": image_of(layers[1:])}) + ":v1"
+    where, store = os.path.join(folder, "shared"), os.path.join(folder, "store")
+    first = converted("a base", source, f"oci:{where}:base", "--chunk-store", store)
+    plain = converted("alone", changed, f"oci:{where}2:alone")
+    for name, options in {"dictionary": ["--chunk-dict", f"oci:{where}:base"],
+                          "store": ["--chunk-store", store]}.items():
+        made = converted(name, changed, f"oci:{where}:{name}", *options)
+        if not made:
+            continue
+        report.check(f"{name}: less is stored", made["built_bytes"] < plain["built_bytes"],
+                     (made, plain))
+        count = len(document(where, made["digest"])["layers"])
+        report.check(f"{name}: blobs of others are layers", count > len(layers), count)
+        same_tree(name, f"oci:{where}:{name}", f"oci:{where}2:alone")
+        run = rafs("check", f"oci:{where}:{name}")
+        report.check(f"{name}: rafs check", run.returncode == 0, shown(run))
+    run = rafs("convert", "--chunk-dict", f"oci:{where}:base", changed, f"oci:{where}3:x")
+    report.check("a dictionary whose blobs are elsewhere is refused", first and
+                 run.returncode == 3 and b"rafs copy" in run.stderr, shown(run))
+
+
 def refused(name, code, says, source, target, *options):
     run = rafs("convert", *options, source, target)
     report.check(f"{name}: refused", run.returncode == code and says in run.stderr, shown(run))
@@ -483,6 +507,7 @@ def main():
         by_umoci(folder, where)
         indexes(folder, layers)
         reuse(folder, source, flat)
+        shared(folder, layers, source)
         hostile(folder, layers, source)
         counting(folder, source)
         killed(folder, source)
