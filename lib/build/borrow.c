@@ -44,6 +44,11 @@ int rafsi_borrow_allowed(const struct build_image *image,
     if (record->digest_algorithm != image->digest_algorithm && image->version == 5)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, NULL,
                           "blob %s has chunks with another kind of digest", record->id);
+    if (record->compressor != image->compressor && image->version == 5)
+        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, NULL,
+                          "blob %s is compressed otherwise than the build, and an image "
+                          "of version 5 has one compressor",
+                          record->id);
     return RAFS_OK;
 }
 

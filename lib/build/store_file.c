@@ -11,9 +11,14 @@ enum { BLOCK = 64 * 1024, TOGETHER = 64 /* chunks that are read at once */ };
 
 void rafsi_store_name(const struct build_image *image, char name[STORE_NAME_BYTES])
 {
-    snprintf(name, STORE_NAME_BYTES, "v%u-%s-%u.chunks", image->version,
+    static const char *const compressors[] = {"-none", "-lz4", "-gzip", "-zstd"};
+    const char *compressor = "";
+
+    if (image->version == 5) /* which has one for all of its blobs */
+        compressor = compressors[image->compressor % 4];
+    snprintf(name, STORE_NAME_BYTES, "v%u-%s-%u%s.chunks", image->version,
              image->digest_algorithm == RAFSI_SHA256 ? "sha256" : "blake3",
-             image->chunk_size);
+             image->chunk_size, compressor);
 }
 
 void rafsi_store_put_chunk(const struct chunk_record *chunk,

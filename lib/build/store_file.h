@@ -45,7 +45,7 @@ struct store_file {
     struct store_blob *blobs;
 };
 
-/* "v6-blake3-1048576.chunks" */
+/* "v6-blake3-1048576.chunks", "v5-sha256-65536-zstd.chunks" */
 void rafsi_store_name(const struct build_image *image, char name[STORE_NAME_BYTES]);
 /* Read and check; what: its path, for errors. RAFS_E_NOENT: there is none.
  * RAFS_E_CORRUPT: to be left out. */

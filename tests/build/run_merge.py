@@ -223,12 +223,18 @@ def store(top, tree):
                  [b["id"] for b in second["blobs"]] == [first["blobs"][0]["id"]], second)
     report.check("of another kind all of it", build(3, "--chunk-size", "65536")["same_index_bytes"]
                  == 0)
+    for compressor in ("zstd", "lz4"):
+        told = build("5" + compressor, "--fs-version", "5", "--compressor", compressor)
+        report.check(f"nor of a v5 image of another compressor: {compressor}",
+                     told["same_index_bytes"] == 0, told)
+    report.check("but of a v6 image of any", build("6lz4", "--compressor", "lz4")
+                 ["stored_chunks"] == 0)
     os.remove(os.path.join(at, "blobs", first["blobs"][0]["id"]))
     gone = build(4)
     report.check("a blob that is gone is not referred to", gone.get("same_index_bytes") == 0 and
                  gone["stored_chunks"] == first["stored_chunks"], gone)
     report.check("and what took its place is", build(5).get("stored_chunks") == 0)
-    name = next(n for n in os.listdir(index) if "1048576" in n)
+    name = next(n for n in os.listdir(index) if n.startswith("v6-blake3-1048576"))
     with open(os.path.join(index, name), "r+b") as f:
         f.seek(100)
         f.write(b"damaged")
