@@ -359,6 +359,24 @@ static int close_all(struct rafsi_data *data, const rafs_call *call, rafs_error 
     return rafsi_data_flush(data, call, err);
 }
 
+/* A blob with the bytes of one that is known is that one: an image names each id once. It
+ * is left to no file, and so to no table. */
+static void join_equal(struct rafsi_data *data, uint32_t number)
+{
+    const struct build_chunks *chunks = &data->image->chunks;
+    const char *id = data->image->blobs.at[number].record.id;
+    uint32_t known = number;
+
+    if (!rafsi_blobs_find(&data->image->blobs, id, &known) || known == number)
+        return;
+    for (uint32_t i = 0; i < chunks->count; i++) {
+        struct build_chunk *chunk = rafsi_chunks_at(chunks, i);
+
+        if (chunk->blob == number)
+            chunk->blob = known;
+    }
+}
+
 int rafsi_data_end_blob(struct rafsi_data *data, uint32_t layer,
                         const struct rafsi_boot *boot, uint32_t *number,
                         const rafs_call *call, rafs_error *err)
@@ -376,6 +394,8 @@ int rafsi_data_end_blob(struct rafsi_data *data, uint32_t layer,
     if (rc == RAFS_OK) {
         *number = data->blob.number;
         rc = rafsi_tail_write(data, layer, boot, call, &why);
+        if (rc == RAFS_OK && !boot)
+            join_equal(data, *number);
     }
     rafsi_blob_drop(data);
     return rc < 0 ? rafsi_ring_fail(data, rc, &why, err) : RAFS_OK;

@@ -63,6 +63,8 @@ def make_sources(work):
         paths.append(os.path.join(work, "layer%d.tar" % i))
         make_tree.write_tar(paths[-1], entries)
     sources["layers"] = Source(paths, rows)
+    # Layers that are equal, and so are their blobs.
+    sources["twice"] = Source(sources["directory"].paths * 2, sources["directory"].rows)
     for path in paths[::2]:
         subprocess.run(["gzip", "-1", path], check=True)
     sources["layers"].paths[::2] = [path + ".gz" for path in paths[::2]]
@@ -106,6 +108,8 @@ CHOSEN = [
     c("layers", 5, "--blob-per-layer --compressor lz4 --digest sha256"),
     c("layers", 6, "--toc --blob-per-layer --compressor none"),
     c("layers", 5, "--level -3"),
+    c("twice", 6, "--blob-per-layer --dedup none"),
+    c("twice", 5, "--blob-per-layer --dedup none --compressor lz4"),
 ]
 
 
@@ -117,11 +121,14 @@ def every_combination():
     forms = {6: ("", "--toc", "--batch-size 4K", "--batch-size 4K --toc",
                  "--inline-bootstrap", "--inline-bootstrap --toc", PREFETCH),
              5: ("", "--aligned-chunk", "--inline-bootstrap", PREFETCH)}
+    compressed = ("", "--compressor lz4")         # only they make batches
     for source in ("directory", "tar", "shuffled", "layers"):
         for version in (6, 5):
             for parts in itertools.product(compressors, chunks, digests, dedups,
                                            forms[version]):
                 text = " ".join(parts)
+                if "--batch" in text and parts[0] not in compressed:
+                    continue
                 if source == "layers":
                     if "--inline" in text:
                         continue
