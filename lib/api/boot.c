@@ -234,13 +234,31 @@ static int find_in_blob(struct finder *finder, bool plain_erofs, struct boot *ou
     return rc;
 }
 
+/* A blob without chunks begins with its bootstrap, and looks like one. */
+static int is_section(const struct finder *finder, bool *is, rafs_error *err)
+{
+    uint64_t size = rafsi_source_size(finder->whole);
+    struct tar_section last;
+    int rc;
+
+    *is = false;
+    if (size <= TAR_HEADER_BYTES)
+        return RAFS_OK;
+    rc = section_before(finder, size, &last, NULL);
+    if (rc < 0)
+        return rc == RAFS_E_CORRUPT ? RAFS_OK : section_before(finder, size, &last, err);
+    *is = strcmp(last.name, SECTION_BOOT) == 0 && last.at == 0 &&
+          last.size == size - TAR_HEADER_BYTES;
+    return RAFS_OK;
+}
+
 int rafsi_boot_find(const struct rafsi_env *env, const struct origin *origin,
                     const rafs_limits *limits, struct rafsi_hashes *hashes,
                     const struct expected *expected, const rafs_call *call,
                     struct boot *out, rafs_error *err)
 {
     struct finder finder = {env, origin, limits, hashes, expected, call, NULL};
-    bool plain_erofs = false;
+    bool plain_erofs = false, section = false;
     int version = 0;
     int rc = source_of(&finder, 0, origin->size, &finder.whole, err);
 
@@ -248,6 +266,10 @@ int rafsi_boot_find(const struct rafsi_env *env, const struct origin *origin,
         rc = pin(&finder, finder.whole, err);
     if (rc == RAFS_OK)
         rc = sniff(&finder, &version, &plain_erofs, err);
+    if (rc == RAFS_OK && version != 0)
+        rc = is_section(&finder, &section, err);
+    if (section)
+        version = 0;
     if (rc == RAFS_OK && version == 0)
         rc = find_in_blob(&finder, plain_erofs, out, err);
     else if (rc == RAFS_OK && expected->given && !expected->whole_blob)
