@@ -207,8 +207,12 @@ static int add_one(struct making *m, const char *source, rafs_error *err)
 bool making_add(struct making *m, const char *source, bool first)
 {
     rafs_error err = RAFS_ERROR_INIT;
-    int rc = first ? RAFS_OK : rafs_builder_next_layer(m->builder, making_call(m), &err);
+    struct stat st;
+    int rc;
 
+    if (stat(source, &st) == 0 && S_ISDIR(st.st_mode) && !making_is_apart(m, source))
+        return false;
+    rc = first ? RAFS_OK : rafs_builder_next_layer(m->builder, making_call(m), &err);
     if (rc == RAFS_OK && remote_is(source))
         return add_oci(m, source);
     if (rc == RAFS_OK)

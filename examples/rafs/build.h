@@ -121,6 +121,9 @@ bool making_option(struct making *m, int opt);
 bool making_prepare(struct making *m);
 /* The same, and make sink and builder. */
 bool making_start(struct making *m);
+/* Does what is written lie outside of a directory that is read? False: reported.
+ * build_apart.c */
+bool making_is_apart(struct making *m, const char *source);
 /* The next layer, if it is not the first, out of a directory, an archive, or "-". */
 bool making_add(struct making *m, const char *source, bool first);
 /* Complete the image and tell of it. */

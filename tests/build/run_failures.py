@@ -234,17 +234,24 @@ def nothing_overwritten(work, source, other):
 
 
 def into_itself(work):
-    """The output lies in the source: it ends, and is right or an error."""
+    """The output lies in the source: the next build would take in this one's."""
     source = os.path.join(work, "itself")
     os.mkdir(source)
     make_tree.create(source, make_tree.small_tree("itself", 10))
-    out = os.path.join(source, "z-out")
-    done = build(out, source)
-    if done.returncode == 0:
-        done = run(RAFS, "check", out + "/image.boot")
-        report.check("the output lies in the source", done.returncode == 0, message(done))
-    else:
-        judge("the output lies in the source", done, FAILED, out)
+    out = os.path.join(source, "a", "z-out")
+    judge("the output lies in the source", build(out, source), USAGE, out,
+          ("--exclude /a/z-out",))
+    judge("the output is the source", build(source, source), USAGE,
+          os.path.join(source, "blobs"), ("lies in",))
+    beside = source + "-out"
+    for pattern in ("/a/z-out", "z-*", "/?"):
+        done = build(out, source, options=("--force", "--exclude", pattern))
+        same = build(beside, source, options=("--force", "--exclude", pattern))
+        report.check("... and is excluded by " + pattern,
+                     done.returncode == same.returncode == 0 and
+                     make_tree.sha256_of(out + "/image.boot") ==
+                     make_tree.sha256_of(beside + "/image.boot"),
+                     message(done) + message(same))
 
 
 def main():
