@@ -81,10 +81,12 @@ static int bad(struct parser *parser, const char *what)
                              "in a pax header, %s", what);
 }
 
-static enum kind kind_of(const char *key)
+static enum kind kind_of(const struct record *record)
 {
+    size_t len = (size_t)(record->value - 1 - record->key);
+
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-        if (strcmp(keys[i].key, key) == 0)
+        if (strlen(keys[i].key) == len && memcmp(keys[i].key, record->key, len) == 0)
             return keys[i].kind;
     return IGNORED;
 }
@@ -348,7 +350,7 @@ static int take_sparse(struct parser *parser, enum kind kind, const struct recor
 static int take(struct parser *parser, struct record *record)
 {
     struct tar_pax *out = parser->out;
-    enum kind kind = kind_of(record->key);
+    enum kind kind = kind_of(record);
     bool taken;
     int rc = take_xattr(parser, record, &taken);
 

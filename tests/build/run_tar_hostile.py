@@ -192,6 +192,8 @@ TAKEN = [
      ["/f"] + ["/l%03d" % i for i in range(1000)]),
     ("1000 directories below each other", pax([(b"path", b"d/" * 1000)], kind=b"5"),
      ["/" + "/".join(["d"] * n) for n in range(1, 1001)]),
+    ("a record that only begins like one that is known",
+     pax([(b"path\0", b"g")], b"f"), ["/f"]),
     ("an unknown record", pax([(b"VENDOR.odd", b"\0\n\xff")], b"f"), ["/f"]),
 ]
 
