@@ -196,7 +196,8 @@ static int add_one(struct making *m, const char *source, rafs_error *err)
                                        making_call(m), err);
     if (stat(source, &st) == 0 && S_ISDIR(st.st_mode))
         return rafs_builder_add_directory(m->builder, source, making_call(m), err);
-    fd = open(source, O_RDONLY | O_CLOEXEC);
+    /* A named pipe without a writer is waited for below, as long as there is time. */
+    fd = open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return rafs_error_set(err, RAFS_E_BACKEND, errno, source, strerror(errno));
     rc = rafs_builder_add_tar_fd(m->builder, fd, source, making_call(m), err);

@@ -76,6 +76,14 @@ def judge(name, done, code, out, words=(), **more):
     report.check(name, problem is None, problem)
 
 
+def nobody_writes(work):
+    """A named pipe that never has a writer: --timeout holds."""
+    pipe, out = os.path.join(work, "pipe"), os.path.join(work, "of-pipe")
+    os.mkfifo(pipe)
+    judge("a pipe without a writer", build(out, pipe, options=("--timeout", "0.3")),
+          FAILED, out, ("deadline",))
+
+
 def then_it_works(name, out, *sources, options=(), **more):
     done = build(out, *sources, options=options, **more)
     files = files_of(out)
@@ -275,6 +283,7 @@ def main():
         wrong_sources(work)
         nothing_overwritten(work, source, other)
         into_itself(work)
+        nobody_writes(work)
     return report.finish()
 
 
