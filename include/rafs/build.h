@@ -436,8 +436,9 @@ typedef struct rafs_build_entry {
 } rafs_build_entry;
 
 /**
- * Take in one entry. Missing parent directories are made (0755, owner 0, time 0); a later
- * entry for one of them sets its attributes. All is copied before the call returns.
+ * Take in one entry. Missing parent directories are made (0755, owner 0, time 0, or what
+ * RAFS_BUILD_OWNER and RAFS_BUILD_MTIME_ALL give to all); a later entry for one of them
+ * sets its attributes. All is copied before the call returns.
  *
  * @param builder  the builder
  * @param entry    what to add; borrowed for the call

@@ -29,6 +29,13 @@ static void image_fill(struct build_image *image, const rafs_build_options *o)
     image->chunk_size = o->chunk_size;
     image->no_owners = (o->flags & RAFS_BUILD_NO_OWNERS) != 0;
     image->layers = 1;
+    /* What every file is to have, these have too. */
+    if (o->flags & RAFS_BUILD_OWNER) {
+        image->implied_uid = o->owner_uid;
+        image->implied_gid = o->owner_gid;
+    }
+    if (o->flags & RAFS_BUILD_MTIME_ALL)
+        image->implied_mtime = o->mtime_max;
 }
 
 static void image_free(struct build_image *image)

@@ -135,6 +135,10 @@ struct build_image {
     uint32_t digest_algorithm;
     uint32_t chunk_size;
     bool no_owners;
+    /* Of directories that no entry speaks of. */
+    uint32_t implied_uid;
+    uint32_t implied_gid;
+    int64_t implied_mtime;
     uint32_t layers; /* so far, at least 1 */
     /* By seal: */
     uint64_t names; /* with the root */

@@ -86,7 +86,11 @@ int rafsi_node_put(struct rafsi_layers *layers, struct build_node *parent,
 
 void rafsi_inode_imply(struct rafsi_layers *layers, struct build_inode *inode)
 {
-    *inode = (struct build_inode){.mode = S_IFDIR | 0755, .layer = layers->layer};
+    *inode = (struct build_inode){.mode = S_IFDIR | 0755,
+                                  .uid = layers->image->implied_uid,
+                                  .gid = layers->image->implied_gid,
+                                  .mtime_sec = layers->image->implied_mtime,
+                                  .layer = layers->layer};
     if (layers->flags & LAYERS_KEEP_WHITEOUTS)
         inode->mtime_nsec = LAYERS_IMPLIED_NSEC;
 }

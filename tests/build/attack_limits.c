@@ -89,6 +89,41 @@ START_TEST(ids_do_not_wrap)
 }
 END_TEST
 
+START_TEST(everybody_is_everybody)
+{
+    rafs_build_entry entry = {
+        .struct_size = sizeof(entry), .mode = S_IFREG | 0644, .path = "a/b/c"};
+    const rafs_walk_entry *at;
+    rafs_build_options options;
+    rafs_builder *builder;
+    rafs_image *image = NULL;
+    rafs_walk *walk;
+    struct made made;
+    unsigned count = 0;
+
+    rafs_build_options_init(&options);
+    options.flags = RAFS_BUILD_OWNER | RAFS_BUILD_MTIME_ALL;
+    options.owner_uid = 7;
+    options.owner_gid = 8;
+    options.mtime_max = 5;
+    builder = begin(&made, &options);
+    ck_assert_int_eq(rafs_builder_add_entry(builder, &entry, NULL, NULL), RAFS_OK);
+    ck_assert_int_eq(rafs_builder_finish(builder, NULL, NULL, NULL), RAFS_OK);
+    ck_assert_int_eq(made_open(&made, NULL, &image, NULL), RAFS_OK);
+    ck_assert_int_eq(rafs_walk_open(image, "/", 0, &walk, NULL), RAFS_OK);
+    while (rafs_walk_next(walk, &at, NULL) == RAFS_OK && at) {
+        ck_assert_msg(at->attr.uid == 7 && at->attr.gid == 8 && at->attr.mtime_sec == 5,
+                      "%s", at->path);
+        count++;
+    }
+    ck_assert_uint_eq(count, 4);
+    rafs_walk_close(walk);
+    rafs_image_close(image);
+    rafs_builder_free(builder);
+    made_drop(&made);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("limits of builds");
@@ -99,6 +134,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, few_descriptors_are_enough);
     tcase_add_test(tcase, ids_do_not_wrap);
+    tcase_add_test(tcase, everybody_is_everybody);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
