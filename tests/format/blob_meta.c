@@ -356,7 +356,12 @@ START_TEST(header_and_batches_are_read_as_they_were_written)
     ck_assert_int_eq(
         rafsi_ci_header((struct span){bytes, sizeof(bytes), 0}, &blob, &out, NULL),
         RAFS_OK);
-    ck_assert_mem_eq(&out, &in, sizeof(out));
+    /* One by one: there is padding behind the last. */
+    ck_assert_uint_eq(out.entries, in.entries);
+    ck_assert_uint_eq(out.entry_bytes, in.entry_bytes);
+    ck_assert_uint_eq(out.contexts_at, in.contexts_at);
+    ck_assert_uint_eq(out.contexts_bytes, in.contexts_bytes);
+    ck_assert_uint_eq(out.contexts, in.contexts);
     rafsi_ci_put_batch(&batch, array + sizeof(array) - CI_BATCH_BYTES);
     ck_assert_int_eq(rafsi_ci_batch((struct span){array, sizeof(array), 0}, &in, &blob,
                                     &entry, &got, NULL),

@@ -278,7 +278,13 @@ START_TEST(toc_entry_is_read_as_it_was_written)
         ck_assert_int_eq(
             rafsi_toc_entry((struct span){bytes, sizeof(bytes), 0}, 0, 1000, &out, NULL),
             RAFS_OK);
-        ck_assert_mem_eq(&out, &in, sizeof(out));
+        /* One by one: there is padding between them. */
+        ck_assert_uint_eq(out.compressor, in.compressor);
+        ck_assert_str_eq(out.name, in.name);
+        ck_assert_mem_eq(out.digest, in.digest, sizeof(out.digest));
+        ck_assert_uint_eq(out.at, in.at);
+        ck_assert_uint_eq(out.stored_size, in.stored_size);
+        ck_assert_uint_eq(out.uncompressed_size, in.uncompressed_size);
     }
 }
 END_TEST
