@@ -149,6 +149,10 @@ bool making_start(struct making *m)
     }
     if (rc == RAFS_OK)
         rc = rafs_builder_new(&m->options, m->sink, &env, &m->builder, &err);
+    if (rc == RAFS_E_BADARG) {
+        command_usage(m->c, "%s", err.text);
+        return false;
+    }
     if (rc < 0) {
         command_failed(m->c, NULL, &err);
         return false;

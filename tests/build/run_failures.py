@@ -213,6 +213,9 @@ def wrong_sources(work):
         f.write(make_tree.prose("no tar", 20_000))
     judge("a source that is no tar", build(out, text), CORRUPT, out, ("text",))
     judge("a source that is a device", build(out, "/dev/null"), CORRUPT, out)
+    done = build(out, work, options=("--level", "99"))
+    report.check("a level that there is not", done.returncode == USAGE and
+                 b"-7 to 22" in done.stderr, message(done))
     done = build(os.path.join(text, "below"), work)
     judge("an output below a file", done, FAILED, out, ("Not a directory",))
 
