@@ -238,15 +238,21 @@ static int find_in_blob(struct finder *finder, bool plain_erofs, struct boot *ou
 static int is_section(const struct finder *finder, bool *is, rafs_error *err)
 {
     uint64_t size = rafsi_source_size(finder->whole);
+    rafs_error why = RAFS_ERROR_INIT;
     struct tar_section last;
     int rc;
 
     *is = false;
     if (size <= TAR_HEADER_BYTES)
         return RAFS_OK;
-    rc = section_before(finder, size, &last, NULL);
-    if (rc < 0)
-        return rc == RAFS_E_CORRUPT ? RAFS_OK : section_before(finder, size, &last, err);
+    rc = section_before(finder, size, &last, &why);
+    if (rc == RAFS_E_CORRUPT) /* no tar header there: a bootstrap by itself */
+        return RAFS_OK;
+    if (rc < 0) {
+        if (err)
+            *err = why;
+        return rc;
+    }
     *is = strcmp(last.name, SECTION_BOOT) == 0 && last.at == 0 &&
           last.size == size - TAR_HEADER_BYTES;
     return RAFS_OK;
