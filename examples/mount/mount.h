@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFS_MOUNT_H
+#define RAFS_MOUNT_H
+
+/*
+ * A daemon that serves mounts, on the public API. Three processes:
+ *
+ *   holder   keeps a duplicate of every descriptor that a mount hangs on; does nothing
+ * else pump     owns the mounts: control socket, mount(2), the fanotify groups. Parses
+ * nothing but records of fixed size and its user's own requests worker   opens images,
+ * fetches, verifies, fills devices, answers FUSE. Without capabilities, in a sandbox; may
+ * die at any moment
+ *
+ * The pump starts the worker anew, pump and holder start each other anew: as long as one
+ * of the two lives, readers wait and nobody reads a byte that was not verified. If both
+ * are gone, the kernel lets readers of a kernel mount through to what is not filled:
+ * zeros.
+ *
+ *   holder.c   the pair: who keeps what, who watches whom (vault)
+ *   pump.c     requests, slots, life of a mount
+ *   pump_kernel.c  devices, marks, events, answers
+ *   pump_fuse.c    /dev/fuse, fusermount3
+ *   worker.c   opens images; worker_fill.c fills; worker_fuse*.c serves; sandbox.c
+ *   mount.c, umount.c, status.c, client.c   the commands, which talk to a pump
+ *
+ * All share the table below, in a memfd. Everybody believes what the pump wrote; of the
+ * worker the pump takes numbers, and checks them.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../rafs/command.h"
+
+enum {
+    MOUNT_VERSION =
+        1, /* of the table and the messages: a new binary takes over only these */
+    MOUNTS_MAX = 512, /* of one daemon */
+    MOUNT_DEVICES_MAX = 255,
+    EVENTS_MAX = 4096, /* readers that wait at once; more wait in the kernel's queue */
+    EVENT_BUFFER = 65536,
+    MOUNT_TEXT = 512,
+    MOUNT_PATH = 4096,
+    MOUNT_ARGS = 65536, /* bytes of a request's arguments */
+    FILL_BLOCK = 4096
+};
+
+enum mount_via { VIA_AUTO, VIA_KERNEL, VIA_FUSE };
+
+/* ---- the table ------------------------------------------------------------------- */
+
+/* Who moves a slot on is said beside each state. */
+enum mount_state {
+    MOUNT_FREE,
+    MOUNT_WANTED,   /* pump: arguments are in the vault; worker: opens the image */
+    MOUNT_PREPARED, /* worker: the pump has what it needs; pump: mounts */
+    MOUNT_LIVE,     /* pump */
+    MOUNT_ENDING,   /* pump: detached or unmounted; worker: closes the image */
+    MOUNT_ENDED,    /* worker: the pump frees the slot */
+    MOUNT_FAILED    /* worker: could not open it, `text` says why; pump frees the slot */
+};
+
+struct mount_slot {
+    _Atomic uint32_t state; /* enum mount_state */
+    uint32_t via;           /* VIA_KERNEL or VIA_FUSE */
+    uint32_t number;        /* of the mount, never used again by this daemon */
+    uint32_t exit_code;     /* of MOUNT_FAILED */
+    uint64_t since_sec;     /* seconds since 1970 */
+    uint64_t timeout_ms;    /* longest wait of a reader */
+    uint32_t devices;       /* kernel: blobs */
+    uint32_t owner;         /* uid who asked */
+    char dir[MOUNT_PATH];
+    char image[MOUNT_PATH]; /* as the user called it */
+    char
+        pinned[MOUNT_PATH]; /* by which it is opened again: a reference with its digest */
+    /* What `rafs status` shows; the worker counts, the pump too where it says so. */
+    _Atomic uint64_t bytes_total;  /* of all devices (uncompressed) */
+    _Atomic uint64_t bytes_filled; /* of them there and verified */
+    _Atomic uint64_t events;       /* pump: kernel; worker: FUSE requests */
+    _Atomic uint64_t waiting;      /* now */
+    _Atomic uint64_t failures;     /* reads that ended in an error */
+    _Atomic uint64_t fetched_bytes, fetched_chunks, refused_chunks;
+    _Atomic uint32_t complete;  /* kernel: marks are off */
+    _Atomic uint32_t recording; /* a trace */
+    char text[MOUNT_TEXT];      /* the last failure, or why MOUNT_FAILED */
+};
+
+/* A reader who waits, kernel way. */
+enum event_state {
+    EVENT_FREE,
+    EVENT_WAITING, /* pump: for a worker */
+    EVENT_TAKEN, /* worker: one of its threads has it; WAITING again when the worker dies
+                  */
+    EVENT_DONE,  /* worker: `answer` says how; pump: answers, then FREE */
+};
+
+struct mount_event {
+    _Atomic uint32_t state;
+    uint32_t slot;
+    uint32_t number;        /* of the slot's mount */
+    uint32_t device;        /* index of the blob */
+    uint64_t offset, len;   /* in the device */
+    int32_t fd;             /* by which the kernel knows the event */
+    int32_t pid;            /* of the reader */
+    _Atomic int32_t answer; /* 0: allow; else errno, one that fanotify can give */
+    uint64_t deadline_ns;   /* CLOCK_MONOTONIC; past it the pump says EIO by itself */
+    uint64_t begin_ns;
+};
+
+struct mount_table {
+    uint32_t version; /* MOUNT_VERSION */
+    uint32_t size;    /* sizeof(struct mount_table) */
+    _Atomic int32_t holder_pid, pump_pid, worker_pid;
+    _Atomic uint32_t holders, pumps, workers; /* started so far */
+    _Atomic uint32_t next_number;
+    /* Events as read(2) put them there, so that they outlive a pump that dies between
+     * reading and entering them. The group that they came from; bytes. */
+    uint32_t read_slot;
+    _Atomic uint32_t read_bytes;
+    uint8_t read_buffer[EVENT_BUFFER] __attribute__((aligned(16)));
+    struct mount_event events[EVENTS_MAX];
+    struct mount_slot slots[MOUNTS_MAX];
+};
+
+/* What of a kernel mount's devices is there: one memfd a mount, made by the worker,
+ * sealed against resizing. Blocks of FILL_BLOCK bytes; a set bit: the block was verified
+ * since the mount began, or no chunk of the image lies there. Bits are only ever set. */
+struct fill_map {
+    uint32_t version, devices;
+    struct fill_device {
+        uint64_t size; /* bytes, a multiple of FILL_BLOCK */
+        uint64_t bits; /* where its bits begin: byte from the start of the map */
+        _Atomic uint64_t blocks; /* that are set */
+        _Atomic uint32_t marked; /* pump: events are asked for */
+        uint32_t reserved;
+    } device[MOUNT_DEVICES_MAX];
+};
+
+/* ---- the vault ------------------------------------------------------------------- */
+
+/* Descriptors that outlive processes, by slot, role and index. Holder and pump have all
+ * of them, and so has whatever they start. */
+enum vault_role {
+    VAULT_TABLE,   /* slot 0: the memfd of the table */
+    VAULT_CONTROL, /* slot 0: the listening control socket */
+    VAULT_WAKE_PUMP,
+    VAULT_WAKE_WORKER, /* slot 0: eventfds */
+    VAULT_ARGS,        /* memfd: the arguments of `rafs mount`, each ended by NUL */
+    VAULT_META,        /* kernel: sealed memfd, the EROFS bootstrap */
+    VAULT_MAP,         /* kernel: memfd, struct fill_map */
+    VAULT_GROUP,       /* kernel: the fanotify group */
+    VAULT_DEVICE, /* kernel, by index: the detached mount of the blob's file, whose mark
+                     gives events for what EROFS reads and for nobody else */
+    VAULT_FUSE,   /* fuse: /dev/fuse */
+    VAULT_INIT,   /* fuse: memfd, the first message, replayed to a new worker */
+    VAULT_GONE    /* inotify: IN_UNMOUNT of the mount's root */
+};
+
+struct vault;
+int vault_get(const struct vault *vault, uint32_t slot, uint32_t role, uint32_t index);
+/* Pump: keep a descriptor (taken) and give a duplicate to the holder; when it returns,
+ * both have it. False: no holder took it in time, or no descriptors left; nothing is
+ * kept. */
+bool vault_put(struct vault *vault, uint32_t slot, uint32_t role, uint32_t index, int fd);
+/* All of a slot, here and at the holder. */
+void vault_drop(struct vault *vault, uint32_t slot);
+
+/* ---- messages between pump and worker, by SOCK_SEQPACKET ----------------------------
+ */
+
+/* To the worker the pump says nothing but FUSE descriptors and the end: it looks at the
+ * slots whenever VAULT_WAKE_WORKER is signalled. */
+enum worker_op {
+    WORKER_FD, /* worker → pump: one descriptor: slot, role, index; put into the vault */
+    WORKER_PREPARED, /* worker → pump: state is MOUNT_PREPARED now (or MOUNT_FAILED) */
+    WORKER_FUSE,     /* pump → worker: /dev/fuse of the slot */
+    WORKER_STOP      /* pump → worker: give back what is half done, and exit */
+};
+struct worker_message {
+    uint32_t op, slot, role, index;
+};
+
+/* ---- requests to a pump, by SOCK_SEQPACKET at STATE/NAME.sock ------------------------
+ */
+
+enum control_op {
+    CONTROL_MOUNT,  /* payload: arguments of `rafs mount`, absolute, each ended by NUL */
+    CONTROL_UMOUNT, /* payload: the directory; flags: CONTROL_LAZY */
+    CONTROL_TABLE,  /* answer carries the table, open for reading only */
+    CONTROL_RECORD, /* payload: the directory; flags: CONTROL_STOP; answer: state of it */
+    CONTROL_UPGRADE, /* payload: path of the new binary; the answer comes from it */
+    CONTROL_END      /* unmount all and leave; flags: CONTROL_LAZY */
+};
+enum { CONTROL_LAZY = 1, CONTROL_STOP = 2 };
+struct control_request {
+    uint32_t version, op, flags, length; /* of the payload that follows */
+};
+struct control_answer {
+    uint32_t version;
+    uint32_t exit_code; /* EXIT_ */
+    uint32_t slot, number;
+    char text[MOUNT_TEXT]; /* why not, in one line */
+};
+
+/* ---- options ------------------------------------------------------------------------
+ */
+
+/* `rafs mount` as it was called; parsed by the command and again by each worker. */
+struct mount_options {
+    struct command c; /* the common options */
+    const char *image, *dir;
+    uint32_t via; /* enum mount_via; in a request never VIA_AUTO */
+    bool foreground;
+    const char *daemon;  /* NULL: one of its own */
+    const char *options; /* -o, as given: for the kernel's mount(2) and for FUSE */
+    uint32_t threads;    /* of the worker for this mount; 0: the default */
+    bool prefetch_all;   /* fill all in the background */
+    bool no_trace;       /* do not use or keep the image's trace */
+};
+/* argv[0] is "mount". False: said why, exit code in c.outcome. */
+bool mount_parse(struct mount_options *options, int argc, char **argv);
+
+#endif
