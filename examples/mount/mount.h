@@ -31,7 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../rafs/command.h"
+#include "command.h"
 
 enum {
     MOUNT_VERSION =
