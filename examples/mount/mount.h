@@ -42,7 +42,9 @@ enum {
     EVENT_BUFFER = 65536,
     MOUNT_TEXT = 512,
     MOUNT_PATH = 4096,
-    MOUNT_ARGS = 65536, /* bytes of a request's arguments */
+    MOUNT_ARGS = 65536,  /* bytes of a request's arguments */
+    MOUNT_NAME_MAX = 64, /* letters of a daemon's name */
+    MOUNT_THREADS_MAX = 64,
     FILL_BLOCK = 4096
 };
 
@@ -206,6 +208,15 @@ struct control_answer {
 /* ---- options ------------------------------------------------------------------------
  */
 
+/* What -o says, taken apart. */
+struct mount_words {
+    unsigned long flags; /* MS_ of mount(2), MS_RDONLY always among them */
+    char *kernel;        /* "context=X,noacl" and the like: for EROFS; never NULL */
+    char *fuse;          /* "allow_other,…": for fuse; never NULL */
+    char *uid_map,
+        *gid_map; /* lines of /proc/PID/uid_map, of an idmapped mount; or NULL */
+};
+
 /* `rafs mount` as it was called; parsed by the command and again by each worker. */
 struct mount_options {
     struct command c; /* the common options */
@@ -213,12 +224,32 @@ struct mount_options {
     uint32_t via; /* enum mount_via; in a request never VIA_AUTO */
     bool foreground;
     const char *daemon;  /* NULL: one of its own */
-    const char *options; /* -o, as given: for the kernel's mount(2) and for FUSE */
-    uint32_t threads;    /* of the worker for this mount; 0: the default */
-    bool prefetch_all;   /* fill all in the background */
-    bool no_trace;       /* do not use or keep the image's trace */
+    const char *options; /* -o, without rafs.NAME; "" if there is none */
+    struct mount_words words;
+    uint32_t threads;   /* of the worker for this mount; 0: the default */
+    bool prefetch_all;  /* fill all in the background */
+    bool no_trace;      /* do not use or keep the image's trace */
+    bool upgrade;       /* dir or daemon is to be taken over by `binary`, or by us */
+    const char *binary; /* NULL: this one */
+    /* Memory and arguments of the above. */
+    int argc, more_count;
+    char **argv, **more; /* as called; what -o rafs.NAME=VALUE says, as --NAME=VALUE */
+    char *joined;
 };
-/* argv[0] is "mount". False: said why, exit code in c.outcome. */
+/* argv[0] is "mount"; argv must outlive options. False: said why, exit code in c.outcome.
+ * Free it either way. --help: false, and the exit code is 0. */
 bool mount_parse(struct mount_options *options, int argc, char **argv);
+void mount_options_free(struct mount_options *options); /* command_end() is yours */
+
+/* The arguments of a request: as called, paths made absolute, each ended by NUL; to
+ * free(). NULL: said why and noted. `cache` is named as --cache-dir unless NULL. */
+char *mount_request(struct mount_options *options, const char *cache, size_t *len);
+/* And back: argv in memory to free(); its strings are those of `request`. NULL: none, or
+ * these are no arguments. */
+char **mount_arguments(char *request, size_t len, int *argc);
+
+/* mount_ids.c: make the detached mount `tree` (fsmount(2), open_tree(2)) show owners as
+ * the maps say. 0, or errno. */
+int mount_ids_apply(int tree, const struct mount_words *words);
 
 #endif

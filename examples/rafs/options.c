@@ -314,7 +314,7 @@ int command_getopt(struct command *c, int argc, char **argv, const char *shorts,
     snprintf(spec, sizeof spec, ":%s", shorts);
     do {
         /* What getopt looks at next: after a failure optind may be past it. */
-        int before = optind;
+        int before = optind > 0 ? optind : 1; /* 0: begin anew */
 
         opt = c->long_only ? getopt_long_only(argc, argv, spec, longs, NULL)
                            : getopt_long(argc, argv, spec, longs, NULL);
