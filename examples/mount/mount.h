@@ -92,23 +92,49 @@ struct mount_slot {
 enum event_state {
     EVENT_FREE,
     EVENT_WAITING, /* pump: for a worker */
-    EVENT_TAKEN, /* worker: one of its threads has it; WAITING again when the worker dies
-                  */
-    EVENT_DONE,  /* worker: `answer` says how; pump: answers, then FREE */
+    EVENT_TAKEN,   /* worker: one of its threads has it; pump: WAITING again when the
+                      worker dies */
+    EVENT_DONE,    /* worker: with its answer; pump: answers, then FREE */
 };
 
+/*
+ * `word` is the state in its lowest byte, the answer in the next, and above them how
+ * often the entry was used. It is changed by comparing and exchanging the whole of it: a
+ * thread of the worker that comes back late, after the pump has given up the event and
+ * used its entry for another reader, cannot answer for that one.
+ */
 struct mount_event {
-    _Atomic uint32_t state;
+    _Atomic uint64_t word;
     uint32_t slot;
-    uint32_t number;        /* of the slot's mount */
-    uint32_t device;        /* index of the blob */
-    uint64_t offset, len;   /* in the device */
-    int32_t fd;             /* by which the kernel knows the event */
-    int32_t pid;            /* of the reader */
-    _Atomic int32_t answer; /* 0: allow; else errno, one that fanotify can give */
-    uint64_t deadline_ns;   /* CLOCK_MONOTONIC; past it the pump says EIO by itself */
+    uint32_t number;      /* of the slot's mount */
+    uint32_t device;      /* index of the blob */
+    int32_t fd;           /* by which the kernel knows the event */
+    uint64_t offset, len; /* in the device */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC; past it the pump says EIO by itself */
     uint64_t begin_ns;
+    int32_t pid; /* of the reader */
+    uint32_t reserved;
 };
+
+static inline uint32_t event_state(uint64_t word)
+{
+    return (uint32_t)(word & 0xff); /* enum event_state */
+}
+/* 0: allow; else errno, one that fanotify can give */
+static inline int event_answer(uint64_t word)
+{
+    return (int)(word >> 8 & 0xff);
+}
+/* The same use of the entry, further on. */
+static inline uint64_t event_moved(uint64_t word, uint32_t state, int answer)
+{
+    return (word & ~(uint64_t)0xffff) | (uint64_t)(answer & 0xff) << 8 | state;
+}
+/* The next use; the entry's other fields are written before this is stored. */
+static inline uint64_t event_entered(uint64_t word)
+{
+    return ((word >> 16) + 1) << 16 | EVENT_WAITING;
+}
 
 struct mount_table {
     uint32_t version; /* MOUNT_VERSION */
@@ -121,6 +147,8 @@ struct mount_table {
     uint32_t read_slot;
     _Atomic uint32_t read_bytes;
     uint8_t read_buffer[EVENT_BUFFER] __attribute__((aligned(16)));
+    /* Entries from here on were never used; the pump takes the lowest that is free. */
+    _Atomic uint32_t events_high;
     struct mount_event events[EVENTS_MAX];
     struct mount_slot slots[MOUNTS_MAX];
 };
@@ -149,11 +177,13 @@ enum vault_role {
     VAULT_WAKE_PUMP,
     VAULT_WAKE_WORKER, /* slot 0: eventfds */
     VAULT_ARGS,        /* memfd: the arguments of `rafs mount`, each ended by NUL */
-    VAULT_META,        /* kernel: sealed memfd, the EROFS bootstrap */
+    VAULT_META,        /* kernel: the EROFS bootstrap, a file without a name in the folder
+                          of the cache: EROFS takes no memfd */
     VAULT_MAP,         /* kernel: memfd, struct fill_map */
     VAULT_GROUP,       /* kernel: the fanotify group */
     VAULT_DEVICE, /* kernel, by index: the detached mount of the blob's file, whose mark
-                     gives events for what EROFS reads and for nobody else */
+                     gives events for what EROFS reads and for nobody else. A WORKER_FD of
+                     this role carries the file itself, of which the pump makes it */
     VAULT_FUSE,   /* fuse: /dev/fuse */
     VAULT_INIT,   /* fuse: memfd, the first message, replayed to a new worker */
     VAULT_GONE    /* inotify: IN_UNMOUNT of the mount's root */
