@@ -22,6 +22,7 @@
 #include "dir.h"
 #include "env.h"
 #include "error.h"
+#include "fence.h"
 #include "http.h"
 #include "image.h"
 #include "inode.h"
