@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "api/api.h"
-#include "tree/fence.h"
 
 /*
  * The mounted file differs from the image's bootstrap in three places: the number of
