@@ -21,6 +21,7 @@
 #include "digest.h"
 #include "dir.h"
 #include "env.h"
+#include "erofs.h"
 #include "error.h"
 #include "fence.h"
 #include "http.h"

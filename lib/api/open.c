@@ -40,6 +40,7 @@ int rafsi_wishes_take(const rafs_open_options *options, const rafs_call *call,
 
     memset(&out->expected, 0, sizeof(out->expected));
     out->bound = false;
+    out->base = NULL;
     if (rc == RAFS_OK && (out->options.flags & ~(uint32_t)RAFS_OPEN_TRACE) != 0)
         rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "rafs_open_options",
                         "flags 0x%x are not known", out->options.flags);
@@ -97,30 +98,72 @@ static void name_blobs(struct rafsi_tree *tree, const char *name)
     }
 }
 
+/* Which blob of another image it is. */
+static bool same_blob(const struct rafsi_tree *base, const char *id, uint32_t *number)
+{
+    for (uint32_t i = 0; i < base->super.blob_count; i++)
+        if (strcmp(base->blobs[i].id, id) == 0) {
+            *number = i;
+            return true;
+        }
+    return false;
+}
+
+/* An image on the blobs of another one: what the other one knows of their names, and of
+ * which of them its carrier is, is not in the bytes. */
+static int name_after(struct rafsi_tree *tree, const struct rafsi_tree *base,
+                      rafs_error *err)
+{
+    for (uint32_t i = 0; i < tree->super.blob_count; i++) {
+        struct blob_record *blob = &tree->blobs[i];
+        uint32_t number = 0;
+
+        if (is_placeholder(blob->id) && i < base->super.blob_count)
+            memcpy(blob->id, base->blobs[i].id, sizeof(blob->id));
+        if (!same_blob(base, blob->id, &number))
+            return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_OPEN, "fd",
+                              "was not written of this image, which has no blob %s",
+                              blob->id);
+        blob->features &= ~(uint32_t)RAFS_BLOB_INLINED_FS_META;
+        blob->features |= base->blobs[number].features & RAFS_BLOB_INLINED_FS_META;
+    }
+    return RAFS_OK;
+}
+
 /* Tree and reader on top of a bootstrap, which is taken, as the carrier is. */
 static int assemble(const struct wishes *wishes, struct boot *boot, rafs_image *image,
                     rafs_error *err)
 {
-    struct rafsi_sources sources = {wishes->options.backends,
-                                    wishes->options.backend_count, boot->carrier,
-                                    wishes->options.cache};
+    struct rafsi_sources sources = {.backends = wishes->options.backends,
+                                    .count = wishes->options.backend_count,
+                                    .carrier = boot->carrier,
+                                    .cache = wishes->options.cache};
     int rc;
 
     rc = rafsi_tree_open(&image->env, boot->source, &wishes->limits, &image->tree, err);
     if (rc < 0)
         return rc;
     boot->source = NULL;
+    if (wishes->base) {
+        rafsi_reader_sources(wishes->base->reader, &sources);
+        rc = name_after(image->tree, wishes->base->tree, err);
+        if (rc < 0)
+            return rc;
+    }
     name_blobs(image->tree, wishes->options.name);
     rc = rafsi_reader_new(&image->env, image->tree, image->hashes, &sources,
                           &image->reader, err);
     if (rc < 0)
         return rc;
-    boot->carrier = NULL;
-    if (wishes->options.flags & RAFS_OPEN_TRACE)
+    if (!wishes->base)
+        boot->carrier = NULL;
+    if (image->tree->super.moved)
+        rc = rafsi_reader_keep_apart(image->reader, &wishes->call, err);
+    if (rc == RAFS_OK && wishes->options.flags & RAFS_OPEN_TRACE)
         rc = rafsi_trace_auto(image->reader, &wishes->call, err);
     if (rc < 0)
         return rc;
-    image->cache = wishes->options.cache;
+    image->cache = sources.cache;
     image->inlined = boot->inlined;
     image->pinned = wishes->expected.given || wishes->bound;
     return RAFS_OK;

@@ -13,6 +13,7 @@ struct wishes {
     rafs_call call;
     struct expected expected;
     bool bound; /* the bytes of the origin follow from a digest that the caller gave */
+    const rafs_image *base; /* whose sources and cache it takes; borrowed; NULL: none */
 };
 
 int rafsi_wishes_take(const rafs_open_options *options, const rafs_call *call,

@@ -16,7 +16,7 @@ static int for_all(const rafs_image *image, marker mark, rafs_error *err)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "image",
                           "was opened without a cache");
     for (uint32_t i = 0; rc == RAFS_OK && i < image->tree->super.blob_count; i++)
-        rc = mark(image->cache, image->tree->blobs[i].id, err);
+        rc = mark(image->cache, rafsi_reader_kept_id(image->reader, i), err);
     for (uint32_t i = 0; rc == RAFS_OK && i < image->documents.count; i++) {
         char name[96], hex[65];
 

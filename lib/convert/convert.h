@@ -8,6 +8,7 @@
  */
 
 #include "convert/copy.h"
+#include "convert/erofs.h"
 #include "convert/optimize.h"
 #include "convert/push.h"
 #include "convert/remake.h"

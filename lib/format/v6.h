@@ -44,6 +44,8 @@ struct v6_super {
     uint64_t meta_at; /* position that nids are counted from */
     uint32_t blocks;  /* of the bootstrap, or of its devices; 0 if there are none */
     uint32_t devices;
+    bool moved; /* librafs laid the image out anew, and chunks lie elsewhere than other
+                   images of the same blobs have them */
 };
 int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
                    rafs_error *err);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/format.h"
 
+#include <string.h>
+
 #define EROFS_MAGIC 0xe0f5e1e2u
 #define COMPAT_RAFS_V6 0x40000000u
 #define INCOMPAT_RAFS 0xcu /* chunked files, device table */
@@ -9,6 +11,11 @@
 #define DEVICE_SLOT (V6_DEVICES_AT / V6_DEVICE_BYTES)
 #define NSEC_END 1000000000u
 #define RESERVED_BYTES 38
+#define UUID_BYTES 16
+#define VOLUME_BYTES 16
+
+/* The volume name of an image in which chunks were moved. */
+static const uint8_t moved_name[VOLUME_BYTES] = "rafs moved";
 
 static int unsupported(rafs_error *err, uint64_t at, const char *what)
 {
@@ -60,7 +67,7 @@ static int check_kind(const struct super_kind *kind, uint64_t at, rafs_error *er
  *  12 u8  block bits    13 u8  extension slots  14 u16 root nid
  *  16 u64 inodes        24 u64 build seconds    32 u32 build nanoseconds
  *  36 u32 blocks        40 u32 metadata block   44 u32 shared xattr block, 0
- *  48 uuid, name: 32    80 u32 incompatible features
+ *  48 uuid: 16          64 volume name: 16      80 u32 incompatible features
  *  84 u16 algorithms, 0 86 u16 devices          88 u16 first device slot
  *  90 reserved: 38
  *
@@ -73,6 +80,7 @@ int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
     struct super_kind kind;
     struct v6_super super;
     uint32_t checksum, shared_xattrs;
+    const uint8_t *volume;
     int rc;
 
     kind.magic = take_u32(&c);
@@ -87,7 +95,8 @@ int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
     super.blocks = take_u32(&c);
     super.meta_at = (uint64_t)take_u32(&c) * V6_BLOCK_BYTES;
     shared_xattrs = take_u32(&c);
-    take_skip(&c, 32);
+    take_skip(&c, UUID_BYTES);
+    volume = take_bytes(&c, VOLUME_BYTES);
     kind.incompat = take_u32(&c);
     kind.algorithms = take_u16(&c);
     super.devices = take_u16(&c);
@@ -95,6 +104,7 @@ int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
     kind.reserved = take_bytes(&c, RESERVED_BYTES);
     if (c.overrun)
         return rafsi_corrupt(err, bytes.origin, "file ends within the super block");
+    super.moved = memcmp(volume, moved_name, VOLUME_BYTES) == 0;
     rc = check_kind(&kind, bytes.origin, err);
     if (rc < 0)
         return rc;
@@ -141,7 +151,12 @@ void rafsi_v6_super_put(const struct v6_super *super, uint8_t out[V6_SUPER_BYTES
     put_u32(&pen, super->build_nsec);
     put_u32(&pen, super->blocks);
     put_u32(&pen, (uint32_t)(super->meta_at / V6_BLOCK_BYTES));
-    put_zeros(&pen, 36);
+    put_u32(&pen, 0);
+    put_zeros(&pen, UUID_BYTES);
+    if (super->moved)
+        put_bytes(&pen, moved_name, VOLUME_BYTES);
+    else
+        put_zeros(&pen, VOLUME_BYTES);
     put_u32(&pen, INCOMPAT_RAFS);
     put_u16(&pen, 0);
     put_u16(&pen, (uint16_t)super->devices);

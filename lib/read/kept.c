@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chunks in the cache that outlives the image, from earlier runs and other processes:
  * verified like a source's answer, for anybody may have written there. */
-#include "read/reader.h"
+#include "read/trace.h"
 
 static struct rafsi_disk_chunk place_of(const struct rafsi_chunk *chunk)
 {
@@ -27,8 +27,8 @@ static struct rafsi_store_blob *blob_of(struct rafsi_reader *reader, uint32_t bl
     present = atomic_load_explicit(at, memory_order_acquire);
     if (present)
         return present;
-    if (reader->store->open(reader->shelf, reader->tree->blobs[blob].id, call, &made,
-                            NULL) < 0)
+    if (reader->store->open(reader->shelf, rafsi_reader_kept_id(reader, blob), call,
+                            &made, NULL) < 0)
         return NULL;
     if (atomic_compare_exchange_strong(at, &present, made))
         return made;
@@ -174,9 +174,68 @@ int rafsi_kept_new(struct rafsi_reader *reader, rafs_cache *cache, rafs_error *e
     return RAFS_OK;
 }
 
+const char *rafsi_reader_kept_id(const struct rafsi_reader *reader, uint32_t blob)
+{
+    return reader->apart ? reader->apart[blob] : reader->tree->blobs[blob].id;
+}
+
+/*
+ * SHA-256 of these words, the SHA-256 of the bootstrap, and the blob's id: whatever else
+ * names the blob, or lays it out, means another file.
+ */
+static int name_apart(struct rafsi_reader *reader,
+                      const uint8_t bootstrap[RAFSI_DIGEST_BYTES], const char *id,
+                      char out[65], rafs_error *err)
+{
+    static const char words[] = "librafs: a blob whose chunks were moved";
+    uint8_t digest[RAFSI_DIGEST_BYTES];
+    struct rafsi_hash hash = {0};
+    int rc = rafsi_hash_begin(reader->hashes, RAFSI_SHA256, &hash, err);
+
+    if (rc == RAFS_OK)
+        rc = rafsi_hash_add(&hash, words, sizeof(words), err);
+    if (rc == RAFS_OK)
+        rc = rafsi_hash_add(&hash, bootstrap, RAFSI_DIGEST_BYTES, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_hash_add(&hash, id, strlen(id), err);
+    if (rc == RAFS_OK)
+        rc = rafsi_hash_end(&hash, digest, err);
+    else
+        rafsi_hash_drop(&hash);
+    if (rc == RAFS_OK)
+        rafsi_digest_hex(digest, out);
+    return rc;
+}
+
+int rafsi_reader_keep_apart(struct rafsi_reader *reader, const rafs_call *call,
+                            rafs_error *err)
+{
+    uint32_t count = reader->tree->super.blob_count;
+    uint8_t digest[RAFSI_DIGEST_BYTES];
+    char(*apart)[65];
+    int rc;
+
+    if (!reader->shelf || count == 0)
+        return RAFS_OK;
+    rc = rafsi_trace_digest(reader, call, digest, err);
+    if (rc < 0)
+        return rc;
+    apart = rafsi_alloc_zero(&reader->env, count * sizeof(*apart));
+    if (!apart)
+        return rafsi_fail_nomem(err, count * sizeof(*apart));
+    for (uint32_t i = 0; rc == RAFS_OK && i < count; i++)
+        rc = name_apart(reader, digest, reader->tree->blobs[i].id, apart[i], err);
+    if (rc == RAFS_OK)
+        reader->apart = apart;
+    else
+        rafsi_free(&reader->env, apart);
+    return rc;
+}
+
 void rafsi_kept_free(struct rafsi_reader *reader)
 {
     for (uint32_t i = 0; reader->kept && i < reader->tree->super.blob_count; i++)
         reader->store->close(atomic_load(&reader->kept[i]));
     rafsi_free(&reader->env, reader->kept);
+    rafsi_free(&reader->env, reader->apart);
 }

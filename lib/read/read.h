@@ -26,6 +26,7 @@ struct rafsi_sources {
     /* A source for the blob that carries the bootstrap, asked before the others; taken
      * when the reader is made. NULL: there is none. */
     rafs_backend *carrier;
+    bool carrier_lent; /* it is borrowed in place of taken */
     rafs_cache *cache; /* borrowed; NULL: none */
 };
 
@@ -34,6 +35,19 @@ int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
                      struct rafsi_hashes *hashes, const struct rafsi_sources *sources,
                      struct rafsi_reader **out, rafs_error *err);
 void rafsi_reader_free(struct rafsi_reader *reader);
+/* What a reader was made with, valid until it is freed; the carrier is lent. */
+void rafsi_reader_sources(const struct rafsi_reader *reader, struct rafsi_sources *out);
+
+/* The chunks of this image lie elsewhere than other images of the same blobs have them:
+ * the cache keeps its blobs under ids of their own, which follow from the bootstrap's
+ * digest. Before anything is read. */
+int rafsi_reader_keep_apart(struct rafsi_reader *reader, const rafs_call *call,
+                            rafs_error *err);
+/* What the cache calls a blob. */
+const char *rafsi_reader_kept_id(const struct rafsi_reader *reader, uint32_t blob);
+
+/* RAFS_E_UNSUPPORTED with the kind's name if the blob is of one that is not read yet. */
+int rafsi_blob_readable(const struct rafsi_tree *tree, uint32_t blob, rafs_error *err);
 
 /* As rafs_image_readv(); file is a regular file. *nread is 0 on failure. */
 int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file,

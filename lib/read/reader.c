@@ -77,6 +77,7 @@ int rafsi_reader_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
         return rc;
     }
     reader->sources[0] = sources->carrier;
+    reader->carrier_lent = sources->carrier_lent;
     for (size_t i = 0; i < sources->count; i++)
         reader->sources[i + 1] = sources->backends[i];
     reader->source_count = sources->count + 1;
@@ -118,11 +119,21 @@ void rafsi_reader_free(struct rafsi_reader *reader)
     rafsi_flights_free(reader->flights);
     rafsi_cache_free(reader->cache);
     rafsi_pool_free(reader->pool); /* after the cache, whose chunks come back to it */
-    rafs_backend_free(reader->sources[0]);
+    if (!reader->carrier_lent)
+        rafs_backend_free(reader->sources[0]);
     if (reader->worker_lock_ready)
         pthread_mutex_destroy(&reader->worker_lock);
     rafsi_stats_free(&reader->stats);
     rafsi_free(&reader->env, reader);
+}
+
+void rafsi_reader_sources(const struct rafsi_reader *reader, struct rafsi_sources *out)
+{
+    *out = (struct rafsi_sources){.backends = reader->sources + 1,
+                                  .count = reader->source_count - 1,
+                                  .carrier = reader->sources[0],
+                                  .carrier_lent = true,
+                                  .cache = reader->shelf};
 }
 
 /* A position in the caller's pieces of memory. */

@@ -58,6 +58,7 @@ struct rafsi_reader {
     const struct rafsi_tree *tree;
     struct rafsi_hashes *hashes;
     rafs_backend *sources[RAFS_SOURCES_MAX + 1]; /* [0] is the carrier, or NULL */
+    bool carrier_lent;                           /* it is somebody else's */
     size_t source_count;                         /* with [0] */
     struct source_health health[RAFS_SOURCES_MAX + 1];
     struct racers *racers; /* race.c; NULL: nobody is asked beside another */
@@ -66,8 +67,9 @@ struct rafsi_reader {
     uint64_t memory_bytes; /* that the chunks in the cache may take */
     struct rafsi_cache *cache;
     struct rafsi_flights *flights;
-    const struct rafsi_store *store;          /* NULL: chunks are kept in memory alone */
-    rafs_cache *shelf;                        /* borrowed; of the store */
+    const struct rafsi_store *store; /* NULL: chunks are kept in memory alone */
+    rafs_cache *shelf;               /* borrowed; of the store */
+    char (*apart)[65];               /* what it calls the blobs; NULL: by their own ids */
     _Atomic(struct rafsi_store_blob *) *kept; /* as many as blobs; NULL without store */
     _Atomic(struct rafsi_crew *) crew;        /* NULL until somebody needs it */
     struct rafs_prefetch *prefetches;         /* under worker_lock */
@@ -262,7 +264,5 @@ int rafsi_batch_cut(struct rafsi_reader *reader, const struct rafsi_buffer *batc
 void rafsi_batch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       struct blob_source *at, const struct rafsi_buffer *batch);
 struct rafsi_cache_key rafsi_chunk_key(const struct rafsi_chunk *chunk);
-/* RAFS_E_UNSUPPORTED with the kind's name if the blob is of one that is not read yet. */
-int rafsi_blob_readable(const struct rafsi_tree *tree, uint32_t blob, rafs_error *err);
 
 #endif

@@ -32,6 +32,7 @@ struct rafsi_super {
     uint32_t digest_algorithm;
     uint32_t blob_count;
     uint32_t prefetch_count;
+    bool moved; /* v6: see v6_super */
 };
 
 /* An inode with what its version needs to go on from it. A plain value. */

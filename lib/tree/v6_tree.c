@@ -155,6 +155,7 @@ static void publish_super(struct v6_tree *v6)
     super->compressor = v6->ext.compressor;
     super->digest_algorithm = v6->ext.digest_algorithm;
     super->prefetch_count = v6->ext.prefetch_count;
+    super->moved = v6->super.moved;
     v6->tree.entries_max =
         rafsi_min(super->inodes, rafsi_source_size(v6->tree.source) / NAME_BYTES_MIN + 1);
 }

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "convert/erofs.h"
+
+enum { PIECE = 256 << 10 };
+
+/* A file on its way out: counted, hashed, progress told. */
+struct out {
+    const struct rafsi_erofs *erofs;
+    struct rafsi_hash hash;
+    uint64_t written;
+    uint64_t total; /* 0: not known */
+    uint64_t ticked_ns;
+};
+
+static void tick(struct out *out, bool always)
+{
+    enum { TICK_NS = 100000000 };
+    const rafs_erofs_options *options = out->erofs->options;
+    rafs_erofs_progress progress = {
+        .struct_size = sizeof(progress), .written = out->written, .total = out->total};
+    uint64_t now;
+
+    if (!options->progress)
+        return;
+    now = rafsi_monotonic_ns();
+    if (!always && out->ticked_ns && now - out->ticked_ns < TICK_NS)
+        return;
+    out->ticked_ns = now;
+    options->progress(options->progress_user, &progress);
+}
+
+/* For the emitter, too. */
+static int put(void *user, const void *data, size_t len, const rafs_call *call,
+               rafs_error *err)
+{
+    struct out *out = user;
+    int rc = rafsi_call_check(out->erofs->env, call, RAFS_STAGE_NONE, err);
+
+    if (rc == RAFS_OK)
+        rc = rafsi_hash_add(&out->hash, data, len, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_answer(out->erofs->write(out->erofs->user, data, len, call, err),
+                          "erofs", "write", err);
+    if (rc == RAFS_OK) {
+        out->written += len;
+        tick(out, false);
+    }
+    return rc;
+}
+
+/* Blobs of which nobody could say what is in their devices. */
+static int check_blobs(const struct rafsi_tree *tree, rafs_error *err)
+{
+    for (uint32_t i = 0; i < tree->super.blob_count; i++) {
+        int rc = rafsi_blob_readable(tree, i, err);
+
+        if (rc < 0)
+            return rafsi_fail_object(err, rc, "blob %s", tree->blobs[i].id);
+    }
+    return RAFS_OK;
+}
+
+/* The bootstrap as it is. */
+static int write_own(struct out *out, rafs_erofs_result *result, const rafs_call *call,
+                     rafs_error *err)
+{
+    const struct rafsi_erofs *erofs = out->erofs;
+    const struct rafsi_source *source = erofs->tree->source;
+    uint8_t *piece = rafsi_alloc(erofs->env, PIECE);
+    int rc = RAFS_OK;
+
+    if (!piece)
+        return rafsi_fail_nomem(err, PIECE);
+    out->total = rafsi_source_size(source);
+    for (uint64_t at = 0; rc == RAFS_OK && at < out->total; at += PIECE) {
+        size_t len = (size_t)rafsi_min(PIECE, out->total - at);
+
+        rc = rafsi_source_stream(source, at, len, piece, err);
+        if (rc == RAFS_OK)
+            rc = put(out, piece, len, call, err);
+    }
+    rafsi_free(erofs->env, piece);
+    result->flags = RAFS_EROFS_OWN;
+    if (!erofs->tree->super.moved)
+        result->flags |= RAFS_EROFS_SAME_PLACES;
+    result->devices = erofs->tree->super.blob_count;
+    return rafsi_fail_object(err, rc, "bootstrap");
+}
+
+static int write_some(struct out *out, rafs_erofs_result *result, const rafs_call *call,
+                      rafs_error *err)
+{
+    const struct rafsi_erofs *erofs = out->erofs;
+
+    if (erofs->options->flags & RAFS_EROFS_WHOLE || erofs->tree->super.version != 6)
+        return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "image",
+                          "is not of version 6");
+    return write_own(out, result, call, err);
+}
+
+int rafsi_erofs_write(const struct rafsi_erofs *erofs, rafs_erofs_result *result,
+                      const rafs_call *call, rafs_error *err)
+{
+    rafs_erofs_result made = {.struct_size = sizeof(made)};
+    struct out out = {.erofs = erofs};
+    int rc = check_blobs(erofs->tree, err);
+
+    if (rc == RAFS_OK)
+        rc = rafsi_hash_begin(erofs->hashes, RAFSI_SHA256, &out.hash, err);
+    if (rc < 0)
+        return rc;
+    rc = write_some(&out, &made, call, err);
+    if (rc < 0) {
+        rafsi_hash_drop(&out.hash);
+        return rc;
+    }
+    made.size = out.written;
+    rc = rafsi_hash_end(&out.hash, made.sha256, err);
+    if (rc == RAFS_OK) {
+        tick(&out, true);
+        *result = made;
+    }
+    return rc;
+}
