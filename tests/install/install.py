@@ -27,6 +27,7 @@ FIRST_READ = os.path.join(ROOT, "examples", "first_read.c")
 OWN_CACHE = os.path.join(ROOT, "examples", "own_cache.c")
 EPOLL_READ = os.path.join(ROOT, "examples", "epoll_read.c")
 MAKE_IMAGE = os.path.join(ROOT, "examples", "make_image.c")
+EMBED = os.path.join(ROOT, "examples", "embed")
 # A golden image, a file of it and where its blobs lie.
 IMAGE = os.path.join(ROOT, "tests", "golden", "v6-zstd")
 FILE = "/data/text"
@@ -168,6 +169,56 @@ def from_cpp(prefix, tmp):
                      env=dict(os.environ, LD_LIBRARY_PATH=libdir(prefix)))
 
 
+def placed_right(directory):
+    """Are the regular files below /data there, with the content that they have in the image?"""
+    with open(os.path.join(ROOT, "tests", "golden", "expected.jsonl"), encoding="ascii") as f:
+        wanted = {entry["path"]: entry["sha256"] for entry in map(json.loads, f)
+                  if entry["path"].startswith("/data/") and "sha256" in entry}
+    wrong = []
+    for path, digest in wanted.items():
+        try:
+            with open(directory + path, "rb") as f:
+                if hashlib.sha256(f.read()).hexdigest() != digest:
+                    wrong.append(f"{path}: wrong content")
+        except OSError as error:
+            wrong.append(f"{path}: {error}")
+    return wrong if wanted else ["expected.jsonl knows no file below /data"]
+
+
+def embed_runs(name, program, prefix, tmp):
+    work = os.path.join(tmp, "work")
+    ran = succeeds(f"{name}: runs, and all is as it should be", program,
+                   os.path.join(IMAGE, "image.boot"), os.path.join(IMAGE, "blobs"), work, "/data",
+                   env=dict(os.environ, LD_LIBRARY_PATH=libdir(prefix)))
+    for start in (1, 2, 3) if ran.returncode == 0 else ():
+        wrong = placed_right(os.path.join(work, f"start-{start}"))
+        report.check(f"{name}: start {start} made the files as they are in the image",
+                     not wrong, "\n".join(wrong))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def embed(prefix, tmp):
+    """examples/embed from the installed tree alone, by its own two ways of building."""
+    source = os.path.join(tmp, "embed")
+    shutil.copytree(EMBED, source)
+    build = os.path.join(source, "build")
+    ran = run("cmake", "-S", source, "-B", build, "-G", "Ninja",
+              f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_C_FLAGS=" + " ".join(STRICT))
+    if ran.returncode == 0:
+        ran = run("cmake", "--build", build)
+    if report.check("examples/embed, find_package(rafs): builds", ran.returncode == 0, said(ran)):
+        embed_runs("examples/embed, find_package(rafs)", os.path.join(build, "embed"), prefix, tmp)
+    if not shutil.which("make"):
+        report.skip("examples/embed, make", "not installed")
+        return
+    made = succeeds("examples/embed, make and pkg-config: builds", "make", "-C", source,
+                    "CFLAGS=-O2 " + " ".join(STRICT), env=dict(
+                        os.environ, PKG_CONFIG_PATH=os.path.join(libdir(prefix), "pkgconfig")))
+    if made.returncode == 0:
+        embed_runs("examples/embed, make and pkg-config", os.path.join(source, "embed"), prefix,
+                   tmp)
+
+
 def command_works_where_it_was_put(prefix):
     """The installed rafs finds the library beside it, without help from the environment."""
     env = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
@@ -229,6 +280,7 @@ def main():
         by_pkg_config("as installed", prefix, tmp, wanted)
         by_cmake(prefix, tmp, wanted)
         from_cpp(prefix, tmp)
+        embed(prefix, tmp)
         readme_example(prefix, tmp)
         command_works_where_it_was_put(prefix)
         staged(build, tmp)
