@@ -109,6 +109,10 @@ static void on_log(void *user, uint32_t level, const char *text)
 
     if (level > RAFS_LOG_WARNING)
         return;
+    if (c->log) {
+        c->log(level, text);
+        return;
+    }
     snprintf(line, sizeof line, "%srafs %s: warning: %.900s\n",
              isatty(STDERR_FILENO) ? "\r\033[K" : "", c->name, text);
     fputs(line, stderr);
@@ -135,13 +139,15 @@ static int open_at(struct command *c, const char *path, bool for_image, rafs_err
 static void put_trouble(struct command *c, const char *prefix, const char *path,
                         const rafs_error *err)
 {
+    FILE *out = command_complaints(c);
+
     progress_wipe();
-    fprintf(stderr, "rafs %s: %s", c->name, prefix);
-    put_quoted(stderr, path, strlen(path));
-    fputs(": ", stderr);
-    put_safe(stderr, err->text);
+    fprintf(out, "rafs %s: %s", c->name, prefix);
+    put_quoted(out, path, strlen(path));
+    fputs(": ", out);
+    put_safe(out, err->text);
     if (err->os_errno)
-        fprintf(stderr, " (%s)", strerror(err->os_errno));
+        fprintf(out, " (%s)", strerror(err->os_errno));
 }
 
 static void open_failed(struct command *c, const char *path, const rafs_error *err)
@@ -151,7 +157,7 @@ static void open_failed(struct command *c, const char *path, const rafs_error *e
         return;
     }
     put_trouble(c, "", path, err);
-    fputc('\n', stderr);
+    fputc('\n', command_complaints(c));
     outcome_note(&c->outcome, EXIT_SOURCE);
 }
 
@@ -159,7 +165,8 @@ static void open_failed(struct command *c, const char *path, const rafs_error *e
 static void warn(struct command *c, const char *path, const rafs_error *err)
 {
     put_trouble(c, "warning: nothing is cached: ", path, err);
-    fputs("; --cache-dir names another folder, --no-cache does without\n", stderr);
+    fputs("; --cache-dir names another folder, --no-cache does without\n",
+          command_complaints(c));
 }
 
 bool cache_open_for(struct command *c, bool remote)

@@ -117,15 +117,21 @@ int exit_code_of(int code)
     }
 }
 
+FILE *command_complaints(const struct command *c)
+{
+    return c->complaints ? c->complaints : stderr;
+}
+
 static void say(struct command *c, const char *format, va_list args)
 {
+    FILE *out = command_complaints(c);
     char line[1024];
 
     vsnprintf(line, sizeof line, format, args);
     progress_wipe();
-    fprintf(stderr, "rafs %s: ", c->name);
-    put_safe(stderr, line);
-    fputc('\n', stderr);
+    fprintf(out, "rafs %s: ", c->name);
+    put_safe(out, line);
+    fputc('\n', out);
 }
 
 void command_say(struct command *c, int exit_code, const char *format, ...)
@@ -145,20 +151,22 @@ void command_usage(struct command *c, const char *format, ...)
     va_start(args, format);
     say(c, format, args);
     va_end(args);
-    fprintf(stderr, "Try 'rafs %s --help'.\n", c->name);
+    fprintf(command_complaints(c), "Try 'rafs %s --help'.\n", c->name);
     outcome_note(&c->outcome, EXIT_USAGE);
 }
 
 static void put_sources(struct command *c)
 {
-    fputs(" (looked ", stderr);
+    FILE *out = command_complaints(c);
+
+    fputs(" (looked ", out);
     if (c->blob_dir_count == 0)
-        fputs("in blobs/ beside the image and in its own folder", stderr);
+        fputs("in blobs/ beside the image and in its own folder", out);
     for (size_t i = 0; i < c->blob_dir_count; i++) {
-        fputs(i > 0 ? ", " : "in ", stderr);
-        put_quoted(stderr, c->blob_dirs[i], strlen(c->blob_dirs[i]));
+        fputs(i > 0 ? ", " : "in ", out);
+        put_quoted(out, c->blob_dirs[i], strlen(c->blob_dirs[i]));
     }
-    fputs("; name another folder with --blob-dir)", stderr);
+    fputs("; name another folder with --blob-dir)", out);
 }
 
 /* Is the error about the very path that it is going to be printed after? */
@@ -172,37 +180,38 @@ static bool is_about(const rafs_error *err, const char *subject)
 
 void command_failed(struct command *c, const char *subject, const rafs_error *err)
 {
+    FILE *out = command_complaints(c);
+
     /* One line for an interrupt, however many calls it ends. */
-    if (err->code == RAFS_E_CANCELLED) {
+    if (err->code == RAFS_E_CANCELLED && !c->cancel) {
         command_interrupted(c);
         return;
     }
     progress_wipe();
-    fprintf(stderr, "rafs %s: ", c->name);
+    fprintf(out, "rafs %s: ", c->name);
     if (subject) {
-        put_quoted(stderr, subject, strlen(subject));
-        fputs(": ", stderr);
+        put_quoted(out, subject, strlen(subject));
+        fputs(": ", out);
     }
     if (err->object[0] && !is_about(err, subject)) {
-        put_safe(stderr, err->object);
+        put_safe(out, err->object);
         if (err->has_offset)
-            fprintf(stderr, " at byte %" PRIu64, err->offset);
-        fputs(": ", stderr);
+            fprintf(out, " at byte %" PRIu64, err->offset);
+        fputs(": ", out);
     }
-    put_safe(stderr, err->text[0] ? err->text : rafs_error_name(err->code));
+    put_safe(out, err->text[0] ? err->text : rafs_error_name(err->code));
     if (is_about(err, subject) && err->has_offset && err->offset > 1)
-        fprintf(stderr, " (the part from byte %" PRIu64 ")", err->offset);
+        fprintf(out, " (the part from byte %" PRIu64 ")", err->offset);
     if (err->code == RAFS_E_BACKEND && err->stage == RAFS_STAGE_FETCH &&
         err->os_errno == ENOENT && c->image_path && !remote_is(c->image_path) &&
         c->blob_source_count == 0)
         put_sources(c);
     if (err->os_errno == EKEYREJECTED)
         fputs(" (--ca-file FILE names whom to believe; --insecure believes anybody)",
-              stderr);
+              out);
     if (err->code == RAFS_E_TIMEOUT)
-        fprintf(stderr, " (--timeout %g; 0 waits for ever)",
-                (double)c->timeout_ms / 1000.0);
-    fputc('\n', stderr);
+        fprintf(out, " (--timeout %g; 0 waits for ever)", (double)c->timeout_ms / 1000.0);
+    fputc('\n', out);
     outcome_note(&c->outcome, exit_code_of(err->code));
 }
 
@@ -234,7 +243,7 @@ bool command_output_failed(void)
 
 const rafs_call *command_call(struct command *c)
 {
-    rafs_call_init(&c->call, NULL, c->timeout_ms, stop_token);
+    rafs_call_init(&c->call, NULL, c->timeout_ms, c->cancel ? c->cancel : stop_token);
     return &c->call;
 }
 
@@ -391,6 +400,7 @@ static bool open_image(struct command *c, const char *image_path)
         !cache_open_for(c, remote_is_network(image_path) || remote_has_sources(c)))
         return false;
     options.cache = c->cache;
+    options.limits = c->limits;
     options.flags = c->learn ? RAFS_OPEN_TRACE : 0;
     if (remote_is(image_path)) {
         if (!command_sources(c, image_path))

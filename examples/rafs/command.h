@@ -115,6 +115,9 @@ enum {
     { "help", no_argument, NULL, OPT_HELP }
 /* clang-format on */
 
+/* Takes a line of the library's log, from any thread. */
+typedef void command_log(uint32_t level, const char *line);
+
 struct command {
     const char *name;       /* "ls" */
     const char *help;       /* what --help prints before the common options */
@@ -162,6 +165,11 @@ struct command {
     size_t backend_count;
     rafs_call call;
     struct outcome outcome;
+    /* For programs that open images for others; NULL: what a command does. */
+    FILE *complaints;          /* instead of standard error: why something failed */
+    rafs_cancel *cancel;       /* instead of signals: stops its calls */
+    const rafs_limits *limits; /* of the image */
+    command_log *log;          /* instead of standard error: warnings of the library */
 };
 
 #define COMMAND_INIT(command_name, command_help)                            \
@@ -195,6 +203,9 @@ void command_env(rafs_env *env);
 
 /* For the next call to the library: its deadline begins now. */
 const rafs_call *command_call(struct command *c);
+
+/* Where this command says what failed. */
+FILE *command_complaints(const struct command *c);
 
 /* Report an error of the library, note its exit code. `subject` is what the user asked
  * for, such as a path in the image; may be NULL. */
