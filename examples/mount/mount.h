@@ -148,7 +148,7 @@ struct mount_table {
     _Atomic uint32_t read_bytes;
     uint8_t read_buffer[EVENT_BUFFER] __attribute__((aligned(16)));
     /* Entries from here on were never used; the pump takes the lowest that is free. */
-    _Atomic uint32_t events_high;
+    _Atomic uint32_t events_high, slots_high;
     struct mount_event events[EVENTS_MAX];
     struct mount_slot slots[MOUNTS_MAX];
 };
@@ -201,10 +201,13 @@ void vault_drop(struct vault *vault, uint32_t slot);
 /* ---- messages between pump and worker, by SOCK_SEQPACKET ----------------------------
  */
 
-/* To the worker the pump says nothing but FUSE descriptors and the end: it looks at the
+/* To the worker the pump says nothing but new descriptors and the end: it looks at the
  * slots whenever VAULT_WAKE_WORKER is signalled. */
 enum worker_op {
-    WORKER_FD, /* worker → pump: one descriptor: slot, role, index; put into the vault */
+    /* One descriptor: slot, role, index. Worker → pump: for the vault. Pump → worker:
+     * VAULT_ARGS, before the slot becomes MOUNT_WANTED; VAULT_INIT, before WORKER_FUSE.
+     * A worker that starts later has them from its copy of the vault. */
+    WORKER_FD,
     WORKER_PREPARED, /* worker → pump: state is MOUNT_PREPARED now (or MOUNT_FAILED) */
     WORKER_FUSE,     /* pump → worker: /dev/fuse of the slot */
     WORKER_STOP      /* pump → worker: give back what is half done, and exit */

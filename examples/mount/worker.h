@@ -8,7 +8,9 @@
  *   worker.c        its main thread: looks at the slots, sends descriptors to the pump
  *   worker_open.c   a request's arguments to an open image; again after a restart
  *   worker_fill.c   threads that fill what readers wait for
+ *   worker_ahead.c  what is filled before; traces
  *   worker_map.c    which blocks of the devices are good
+ *   worker_log.c    what failed
  *   worker_fuse*.c  answers /dev/fuse
  *   sandbox.c       takes away what it does not need
  */
@@ -16,49 +18,153 @@
 #include <pthread.h>
 
 #include "mount.h"
+#include "worker_fuse.h"
 
-/* Called in a child that the pump forked, which has nothing but the three and standard
- * error. Gives the child's exit code. */
+/* Called in a child that the pump forked while it had one thread. Closes whatever it does
+ * not need. Gives the child's exit code. */
 int worker_run(struct vault *vault, struct mount_table *table, int socket);
 
 /* What worker_run() gives. Anything else, and every signal, is a failure: the pump starts
  * the next one, more slowly if that goes on. */
 enum {
     WORKER_DONE = 0,    /* nothing to do: the next one is needed when something is */
-    WORKER_STOPPED = 1, /* as WORKER_STOP asked */
-    WORKER_AGAIN = 75,  /* start another one at once: the sandbox lacks what a new mount
-                           needs, and cannot be widened */
-    WORKER_BROKEN = 70
+    WORKER_STOPPED = 1, /* as WORKER_STOP asked, or the pump is gone */
+    WORKER_BROKEN = 70,
+    WORKER_AGAIN = 75 /* start another one at once: the sandbox lacks what a new mount
+                         needs, and cannot be widened */
 };
+
+enum {
+    WORKER_THREADS = 64,       /* that fill, for all mounts */
+    WORKER_MOUNT_THREADS = 16, /* of them, for one, unless its options say otherwise */
+    WORKER_STACK = 512 * 1024
+};
+
+enum served_state { SERVED_OPENING, SERVED_OPEN, SERVED_CLOSING };
 
 /* A mount that this worker has open. */
 struct served {
     struct worker *worker;
     uint32_t slot, number;
+    enum served_state state; /* under worker->lock */
+    uint32_t running;        /* threads that use it; under worker->lock */
+    bool once_more;          /* it was mounted before this worker began */
+    char *request, **argv;   /* of options */
     struct mount_options options;
-    rafs_image *image;        /* what is served */
-    struct fill_map *map;     /* kernel; NULL: FUSE */
-    struct worker_fuse *fuse; /* of worker_fuse.c */
+    rafs_limits limits;
+    rafs_cancel *cancel;  /* fired when the mount ends */
+    rafs_image *image;    /* what is served: options.c.image, or laid out of it */
+    int meta;             /* kernel */
+    struct fill_map *map; /* kernel; else NULL */
+    size_t map_bytes;
+    struct fuse_service *fuse; /* fuse, once it is mounted */
+    bool recording;
+    rafs_prefetch *prefetch; /* of the trace */
+    pthread_t background;    /* thread of worker_ahead.c */
+    bool has_background;
+    _Atomic bool ahead_done;
+    struct counts {
+        uint64_t fetched_bytes, fetched_chunks, refused_chunks;
+    } before; /* of the workers before this one */
+    pthread_mutex_t said_lock;
+    uint64_t said_since_ns;
+    uint32_t said, unsaid;
+    FILE *complaints;
+    char *complaint;
+    size_t complaint_len;
 };
 
-/*
- * worker_fuse.c: serve the mount at `fd`, which is /dev/fuse (taken, also after a
- * failure). `init` is the vault's VAULT_INIT (borrowed), -1: the kernel has not said
- * anything yet; then the first message goes into a memfd, which is handed to
- * worker_send(), before it is answered. False: said why in the slot's text.
- */
-bool worker_fuse_start(struct served *served, int fd, int init);
-/* Soon: answers what is under way with EIO or not at all, joins its threads. */
-void worker_fuse_stop(struct served *served);
+/* Descriptors of a slot that came from the pump; -1: none. */
+struct slot_fds {
+    int args, meta, map, fuse, init;
+};
 
+struct worker {
+    struct mount_table *table;
+    int socket, wake_worker, wake_pump;
+    pthread_mutex_t lock;
+    pthread_cond_t work;  /* for the threads that fill: an event waits */
+    pthread_cond_t ended; /* a thread has left a mount, or the pool */
+    struct served *served[MOUNTS_MAX];
+    struct slot_fds fds[MOUNTS_MAX];
+    uint32_t threads, idle, starting; /* that fill */
+    bool stopping;
+    struct filling {
+        bool used;
+        uint32_t slot, device;
+        uint64_t begin, end;
+    } filling[WORKER_THREADS];
+};
+
+/* ---- worker.c -------------------------------------------------------------------- */
+
+struct mount_slot *worker_slot(const struct served *served);
+void worker_wake_pump(struct worker *worker);
+/* The main thread looks at everything again. */
+void worker_look_again(struct worker *worker);
 /* A descriptor for the vault (borrowed); false: the pump is gone. Any thread. */
 bool worker_send(struct served *served, uint32_t role, uint32_t index, int fd);
+/* A detached thread; false: there is none. */
+bool worker_thread(void *(*run)(void *), void *argument);
+uint64_t worker_now_ns(void);
+
+/* ---- worker_log.c ---------------------------------------------------------------- */
+
 /* Say in the slot's text, and in the log unless it was said much lately, what failed:
- * image, object, offset and cause. Counts in slot->failures. Any thread. */
-void worker_failed(struct served *served, const rafs_error *err);
-/* The slot of the mount, and the token that is fired when it ends. */
-struct mount_slot *worker_slot(const struct served *served);
-const rafs_cancel *worker_cancel(const struct served *served);
+ * image, object, offset and cause. Any thread. */
+void worker_failed(struct served *served, const char *doing, const rafs_error *err);
+/* A line for the log. */
+void worker_log(const struct served *served, int priority, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- worker_open.c --------------------------------------------------------------- */
+
+/* Parse the arguments of a slot. NULL: said why in the slot. */
+struct served *served_new(struct worker *worker, uint32_t slot);
+/* Open the image and, if it is not mounted yet, hand the pump what it needs for that.
+ * False: said why in the slot. */
+bool served_open(struct served *served);
+/* Frees it; nothing may be using it. */
+void served_free(struct served *served);
+
+/* ---- worker_fill.c --------------------------------------------------------------- */
+
+/* Threads for the events that wait. */
+void fill_look(struct worker *worker);
+/* [begin, end) of a device, by the deadline, on CLOCK_MONOTONIC; 0: none. Marks it in the
+ * map. */
+int fill_range(struct served *served, uint32_t device, uint64_t begin, uint64_t end,
+               uint64_t deadline_ns, uint32_t flags, rafs_error *err);
+/* Counters of the image, for `rafs status`. */
+void fill_count(struct served *served);
+/* Sleep. False: the mount or the worker ends, or it would be after the deadline. */
+bool fill_wait_ms(struct served *served, uint64_t ms, uint64_t deadline_ns);
+
+/* ---- worker_ahead.c -------------------------------------------------------------- */
+
+/* What nobody waits for: what the last run read, or everything. */
+void ahead_begin(struct served *served);
+/* served->cancel was fired. */
+void ahead_end(struct served *served);
+/* Does it do anything still? */
+bool ahead_runs(struct served *served);
+/* Recording of what is read, as the slot and the options say. */
+void ahead_record(struct served *served);
+/* Before the image is closed. */
+void ahead_keep(struct served *served);
+
+/* ---- worker_map.c ---------------------------------------------------------------- */
+
+/* A new one for the devices of the image, in a memfd; -1: errno says why. */
+int map_make(const uint64_t *sizes, uint32_t devices);
+/* NULL: it is not one, or there is no memory. */
+struct fill_map *map_open(int fd, size_t *bytes);
+bool map_has(const struct fill_map *map, uint32_t device, uint64_t begin, uint64_t end);
+/* Whole blocks within [begin, end) are there. How many were not before. */
+uint64_t map_set(struct fill_map *map, uint32_t device, uint64_t begin, uint64_t end);
+/* The first block from `from` on that is not there, in bytes; the size: none. */
+uint64_t map_next(const struct fill_map *map, uint32_t device, uint64_t from);
+bool map_complete(const struct fill_map *map);
 
 /* ---- sandbox.c ------------------------------------------------------------------- */
 
