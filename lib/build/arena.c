@@ -43,6 +43,7 @@ void *rafsi_arena_alloc(struct arena *arena, size_t size)
     if (size > SIZE_MAX - 7)
         return NULL;
     size = (size + 7) & ~(size_t)7;
+    arena->given += size;
     if (size > arena->left) {
         block = block_new(arena, size > LARGE_BYTES ? size : BLOCK_BYTES);
         if (!block)
@@ -66,6 +67,6 @@ void rafsi_arena_free(struct arena *arena)
         arena->blocks = block->next;
         rafsi_free(arena->env, block);
     }
-    arena->left = 0;
+    arena->left = arena->given = 0;
     arena->at = NULL;
 }

@@ -16,7 +16,8 @@
 struct arena {
     const struct rafsi_env *env;
     struct arena_block *blocks;
-    size_t left; /* in the newest block */
+    size_t left;  /* in the newest block */
+    size_t given; /* bytes, since it was emptied */
     uint8_t *at;
 };
 void rafsi_arena_init(struct arena *arena, const struct rafsi_env *env);

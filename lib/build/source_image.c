@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "build/builder.h"
+#include "build/source_node.h"
 #include "rafs/image.h"
 
 /*
@@ -13,12 +14,6 @@
 
 enum { SCRATCH_BYTES = 256 * 1024 };
 
-/* An inode of the image with several names, and what it became. */
-struct met {
-    uint64_t ino; /* 0: the slot is free */
-    struct build_inode *inode;
-};
-
 struct source_image {
     rafs_builder *builder;
     const struct rafsi_tree *tree;
@@ -26,13 +21,9 @@ struct source_image {
     const rafs_call *call;
     struct rafsi_walk *walk;
     struct arena scratch; /* of the entries since it was emptied */
-    size_t scratched;
-    uint32_t own;    /* the blob that `change` is about */
-    uint32_t *blobs; /* by the tree's number: ours; NO_BLOB: not met yet */
-    struct met *met;
-    size_t room; /* a power of two, or 0 */
-    size_t used;
-    uint64_t seed;
+    uint32_t own;         /* the blob that `change` is about */
+    uint32_t *blobs;      /* by the tree's number: ours; NO_BLOB: not met yet */
+    struct rafsi_met met;
 };
 
 static int begin_fits(struct source_image *s, rafs_error *err)
@@ -201,154 +192,6 @@ static int take_chunks(struct source_image *s, const struct rafsi_node *file,
     return rc;
 }
 
-static void *scratch(struct source_image *s, size_t size, rafs_error *err)
-{
-    void *memory = rafsi_arena_alloc(&s->scratch, size);
-
-    if (!memory)
-        rafsi_fail_nomem(err, size);
-    s->scratched += size;
-    return memory;
-}
-
-static int take_xattr(struct source_image *s, const struct rafsi_xattr *from,
-                      struct build_xattr *to, rafs_error *err)
-{
-    char *name = scratch(s, from->name_len + 1, err);
-    uint8_t *value = name ? scratch(s, from->value_len + 1, err) : NULL;
-
-    if (!value)
-        return RAFS_E_NOMEM;
-    memcpy(name, from->name, from->name_len);
-    *to = (struct build_xattr){name, value, from->name_len, from->value_len};
-    return rafsi_source_read(s->tree->source, from->value_at, from->value_len, value,
-                             err);
-}
-
-/* The attributes: counted first, for the array. */
-static int take_xattrs(struct source_image *s, const struct rafsi_node *node,
-                       struct build_inode *inode, rafs_error *err)
-{
-    struct build_xattr *xattrs = NULL;
-    uint32_t count = 0;
-
-    for (int pass = 0; pass < 2; pass++) {
-        struct rafsi_xattr xattr;
-        uint64_t offset = 0;
-        uint32_t i = 0;
-        bool end = false;
-        int rc;
-
-        for (;; i++) {
-            rc = s->tree->ops->xattr(s->tree, node, &offset, &xattr, &end, err);
-            if (rc < 0)
-                return rc;
-            if (end)
-                break;
-            rc = xattrs ? take_xattr(s, &xattr, &xattrs[i], err) : RAFS_OK;
-            if (rc < 0)
-                return rc;
-        }
-        if (i == 0)
-            return RAFS_OK;
-        count = i;
-        if (!xattrs)
-            xattrs = scratch(s, count * sizeof(*xattrs), err);
-        if (!xattrs)
-            return RAFS_E_NOMEM;
-    }
-    inode->xattrs = xattrs;
-    inode->xattr_count = count;
-    return RAFS_OK;
-}
-
-static int take_target(struct source_image *s, const struct rafsi_node *node,
-                       struct build_inode *inode, rafs_error *err)
-{
-    size_t len = (size_t)node->attr.size, got;
-    char *target;
-    int rc;
-
-    if (node->attr.size > RAFS_PATH_MAX)
-        return rafsi_corrupt(err, node->at, "symbolic link of %llu bytes",
-                             (unsigned long long)node->attr.size);
-    target = scratch(s, len + 1, err);
-    if (!target)
-        return RAFS_E_NOMEM;
-    rc = rafsi_tree_readlink(s->tree, node, target, len + 1, &got, err);
-    inode->target = target;
-    return rc;
-}
-
-/* Linux's "new" encoding of device numbers. */
-static uint32_t device_of(const rafs_attr *attr)
-{
-    return (attr->rdev_minor & 0xff) | attr->rdev_major << 8 |
-           (attr->rdev_minor & ~0xffu) << 12;
-}
-
-static int describe(struct source_image *s, const struct rafsi_node *node,
-                    struct layers_entry *entry, rafs_error *err)
-{
-    const rafs_attr *attr = &node->attr;
-    struct build_inode *inode = &entry->inode;
-    int rc = RAFS_OK;
-
-    *inode = (struct build_inode){.size = attr->size,
-                                  .mtime_sec = attr->mtime_sec,
-                                  .mtime_nsec = attr->mtime_nsec,
-                                  .mode = attr->mode,
-                                  .uid = attr->uid,
-                                  .gid = attr->gid};
-    if (S_ISCHR(attr->mode) || S_ISBLK(attr->mode))
-        inode->rdev = device_of(attr);
-    else if (!S_ISREG(attr->mode) && !S_ISLNK(attr->mode))
-        inode->size = 0;
-    if (S_ISLNK(attr->mode))
-        rc = take_target(s, node, inode, err);
-    if (rc == RAFS_OK && attr->xattr_hint)
-        rc = take_xattrs(s, node, inode, err);
-    return rc;
-}
-
-static struct met *met_slot(const struct source_image *s, struct met *met, size_t room,
-                            uint64_t ino)
-{
-    size_t i = (size_t)((ino ^ s->seed) * 0x9e3779b97f4a7c15u >> 20) & (room - 1);
-
-    while (met[i].ino && met[i].ino != ino)
-        i = (i + 1) & (room - 1);
-    return &met[i];
-}
-
-static struct build_inode *met_find(const struct source_image *s, uint64_t ino)
-{
-    return s->room ? met_slot(s, s->met, s->room, ino)->inode : NULL;
-}
-
-static int met_note(struct source_image *s, uint64_t ino, struct build_inode *inode,
-                    rafs_error *err)
-{
-    const struct rafsi_env *env = &s->builder->image.env;
-
-    if (s->used >= s->room / 2) {
-        size_t room = s->room ? s->room * 2 : 256;
-        struct met *larger = rafsi_alloc_zero(env, room * sizeof(*larger));
-
-        if (!larger)
-            return rafsi_fail_nomem(err, room * sizeof(*larger));
-        for (size_t i = 0; i < s->room; i++)
-            if (s->met[i].ino)
-                *met_slot(s, larger, room, s->met[i].ino) = s->met[i];
-        rafsi_free(env, s->met);
-        s->met = larger;
-        s->room = room;
-    }
-    *met_slot(s, s->met, s->room, ino) = (struct met){ino, inode};
-    s->used++;
-    return RAFS_OK;
-}
-
 /* An entry whose inode is new. */
 static int add(struct source_image *s, const struct rafsi_node *node,
                struct layers_entry *entry, rafs_error *err)
@@ -366,7 +209,7 @@ static int add(struct source_image *s, const struct rafsi_node *node,
     if (S_ISREG(node->attr.mode))
         rc = take_chunks(s, node, inode, err);
     if (rc == RAFS_OK && node->attr.nlink > 1 && !S_ISDIR(node->attr.mode))
-        rc = met_note(s, node->attr.ino, inode, err);
+        rc = rafsi_met_note(&s->met, node->attr.ino, inode, err);
     return rc;
 }
 
@@ -393,7 +236,7 @@ static int take_entry(struct source_image *s, const rafs_walk_entry *step,
         !rafsi_builder_excluded(s->builder, step->path, step->path_len))
         return rafsi_layers_imply(s->builder->layers, step->path, step->path_len, err);
     if (rc == RAFS_OK)
-        rc = describe(s, &node, &entry, err);
+        rc = rafsi_node_describe(s->tree, &node, &s->scratch, &entry.inode, err);
     if (rc < 0)
         return rc;
     rc = rafsi_builder_shape(s->builder, &entry, &wanted, err);
@@ -405,7 +248,7 @@ static int take_entry(struct source_image *s, const rafs_walk_entry *step,
         return rc;
     }
     if (node.attr.nlink > 1 && !S_ISDIR(node.attr.mode))
-        met = met_find(s, node.attr.ino);
+        met = rafsi_met_find(&s->met, node.attr.ino);
     if (met)
         return rafsi_layers_link_inode(s->builder->layers, step->path, step->path_len,
                                        met, err);
@@ -427,10 +270,8 @@ static int take_tree(struct source_image *s, rafs_error *err)
         if (rc < 0)
             rafsi_fail_object(err, rc, "%.*s", (int)rafsi_min(step->path_len, 200),
                               step->path);
-        if (s->scratched >= SCRATCH_BYTES) {
+        if (s->scratch.given >= SCRATCH_BYTES)
             rafsi_arena_free(&s->scratch);
-            s->scratched = 0;
-        }
     }
     return rc;
 }
@@ -441,14 +282,12 @@ int rafsi_source_image(rafs_builder *builder, const struct rafsi_tree *tree,
 {
     const struct rafsi_env *env = &builder->image.env;
     size_t bytes = (tree->super.blob_count + 1) * sizeof(uint32_t);
-    struct source_image s = {.builder = builder,
-                             .tree = tree,
-                             .change = layer,
-                             .call = call,
-                             .seed = rafsi_seed()};
+    struct source_image s = {
+        .builder = builder, .tree = tree, .change = layer, .call = call};
     int rc;
 
     rafsi_arena_init(&s.scratch, env);
+    rafsi_met_init(&s.met, env);
     rc = begin_fits(&s, err);
     if (rc == RAFS_OK && changes_blob(layer)) {
         rc = check_change(layer, err);
@@ -467,7 +306,7 @@ int rafsi_source_image(rafs_builder *builder, const struct rafsi_tree *tree,
 out:
     rafsi_walk_free(s.walk);
     rafsi_arena_free(&s.scratch);
-    rafsi_free(env, s.met);
+    rafsi_met_free(&s.met);
     rafsi_free(env, s.blobs);
     return rc;
 }
