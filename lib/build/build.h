@@ -14,9 +14,11 @@
  *        v  rafsi_image_seal()
  *   emit_v6.c, emit_v5.c → bootstrap → sink
  *
- * builder.c holds them together (builder.h) and is what the api calls.
+ * builder.c holds them together (builder.h) and is what the api calls. Beside it,
+ * relaid.h: an image as it is, laid out anew for the kernel, without a builder.
  */
 
 #include "build/builder.h"
+#include "build/relaid.h"
 
 #endif

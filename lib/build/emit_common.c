@@ -115,6 +115,10 @@ static int look_at_file(struct emit *emit, const struct build_node *node,
         const struct build_chunk *chunk;
         int rc;
 
+        if (inode->chunks[i] == NO_CHUNK && image->version == 6) {
+            left -= rafsi_min(left, image->chunk_size);
+            continue;
+        }
         if (inode->chunks[i] >= image->chunks.count)
             return rafsi_emit_fail(emit, node, RAFS_E_BUG, "chunk %u is missing", i);
         chunk = rafsi_chunks_at(&image->chunks, inode->chunks[i]);

@@ -25,11 +25,12 @@ static int mark_chunks(struct v6_emit *v6, const struct build_node *node)
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = node->inode->chunks[i];
-        const struct build_chunk *chunk = rafsi_chunks_at(&image->chunks, number);
         uint64_t bit = 1ull << number % 64;
+        const struct build_chunk *chunk;
 
-        if (v6->marks[number / 64] & bit)
+        if (number == NO_CHUNK || v6->marks[number / 64] & bit)
             continue;
+        chunk = rafsi_chunks_at(&image->chunks, number);
         if (chunk->uncompressed_offset % V6_BLOCK_BYTES != 0 ||
             chunk->uncompressed_offset / V6_BLOCK_BYTES >= V6_HOLE ||
             chunk->index >= RAFS_CHUNKS_PER_BLOB_MAX)
@@ -195,6 +196,7 @@ static int begin(struct v6_emit *v6)
     v6->super.meta_at = v6->begin.at - V6_BLOCK_BYTES;
     v6->super.inodes = image->names;
     v6->super.devices = v6->emit.blobs;
+    v6->super.moved = image->moved;
     v6->ext.chunk_size = image->chunk_size;
     v6->ext.flags = flags_of(v6);
     return RAFS_OK;

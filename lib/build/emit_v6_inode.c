@@ -10,13 +10,15 @@ static bool contiguous(const struct build_image *image, const struct build_inode
     uint32_t count = rafsi_emit_chunks(image, inode);
     const struct build_chunk *before;
 
-    if (count == 0)
+    if (count == 0 || inode->chunks[0] == NO_CHUNK)
         return false;
     before = rafsi_chunks_at(&image->chunks, inode->chunks[0]);
     for (uint32_t i = 1; i < count; i++) {
-        const struct build_chunk *chunk =
-            rafsi_chunks_at(&image->chunks, inode->chunks[i]);
+        const struct build_chunk *chunk;
 
+        if (inode->chunks[i] == NO_CHUNK)
+            return false;
+        chunk = rafsi_chunks_at(&image->chunks, inode->chunks[i]);
         if (chunk->blob != before->blob ||
             chunk->uncompressed_offset != before->uncompressed_offset + image->chunk_size)
             return false;
@@ -101,6 +103,18 @@ static int write_xattrs(struct v6_emit *v6, const struct build_inode *inode)
     return rc;
 }
 
+static struct v6_chunk_addr address_of(const struct v6_emit *v6, uint32_t number)
+{
+    const struct build_chunk *chunk;
+
+    if (number == NO_CHUNK)
+        return (struct v6_chunk_addr){.hole = true};
+    chunk = rafsi_chunks_at(&v6->emit.image->chunks, number);
+    return (struct v6_chunk_addr){.blob = v6->emit.number[chunk->blob],
+                                  .chunk = chunk->index,
+                                  .uncompressed_offset = chunk->uncompressed_offset};
+}
+
 static int write_addresses(struct v6_emit *v6, const struct build_inode *inode)
 {
     const struct build_image *image = v6->emit.image;
@@ -108,11 +122,7 @@ static int write_addresses(struct v6_emit *v6, const struct build_inode *inode)
     int rc = count == 0 ? RAFS_OK : rafsi_emit_pad(&v6->emit, (v6->emit.at + 7) & ~7ull);
 
     for (uint32_t i = 0; rc == RAFS_OK && i < count; i++) {
-        const struct build_chunk *chunk =
-            rafsi_chunks_at(&image->chunks, inode->chunks[i]);
-        struct v6_chunk_addr addr = {.blob = v6->emit.number[chunk->blob],
-                                     .chunk = chunk->index,
-                                     .uncompressed_offset = chunk->uncompressed_offset};
+        struct v6_chunk_addr addr = address_of(v6, inode->chunks[i]);
         uint8_t bytes[V6_CHUNK_ADDR_BYTES];
 
         rafsi_v6_chunk_addr_put(&addr, bytes);

@@ -104,9 +104,12 @@ struct build_inode {
     const struct build_xattr *xattrs; /* sorted by name */
     union {
         const char *target; /* of a symbolic link, NUL terminated */
-        uint32_t *chunks;   /* of a regular file: ceil(size / chunk_size) numbers */
+        uint32_t *chunks;   /* of a regular file: ceil(size / chunk_size) numbers, or
+                               NO_CHUNK */
     };
 };
+/* In place of a chunk's number, v6 only: a hole. */
+#define NO_CHUNK UINT32_MAX
 
 /* A name. */
 struct build_node {
@@ -136,6 +139,7 @@ struct build_image {
     uint32_t digest_algorithm;
     uint32_t chunk_size;
     bool no_owners;
+    bool moved; /* v6: chunks lie elsewhere in their blobs than these say themselves */
     /* Of directories that no entry speaks of. */
     uint32_t implied_uid;
     uint32_t implied_gid;

@@ -87,15 +87,42 @@ static int write_own(struct out *out, rafs_erofs_result *result, const rafs_call
     return rafsi_fail_object(err, rc, "bootstrap");
 }
 
+/* Of version 5: the same image as one of version 6. */
+static int write_relaid(struct out *out, rafs_erofs_result *result, const rafs_call *call,
+                        rafs_error *err)
+{
+    const struct rafsi_erofs *erofs = out->erofs;
+    uint32_t *used = NULL;
+    struct rafsi_relaid relaid;
+    int rc = rafsi_relaid_new(erofs->env, erofs->tree, call, &relaid, err);
+
+    if (rc == RAFS_OK)
+        rc = rafsi_relaid_move(&relaid, err);
+    if (rc == RAFS_OK) {
+        used = rafsi_alloc(erofs->env, (relaid.image.blobs.count + 1u) * sizeof(*used));
+        rc = used ? rafsi_emit_v6(&relaid.image, used, put, out, call, err)
+                  : rafsi_fail_nomem(err, relaid.image.blobs.count * sizeof(*used));
+    }
+    if (rc == RAFS_OK) {
+        result->flags = relaid.image.moved ? 0 : RAFS_EROFS_SAME_PLACES;
+        for (uint32_t i = 0; i < relaid.image.blobs.count; i++)
+            result->devices += used[i] != NO_BLOB;
+    }
+    rafsi_free(erofs->env, used);
+    rafsi_relaid_free(&relaid);
+    return rc;
+}
+
 static int write_some(struct out *out, rafs_erofs_result *result, const rafs_call *call,
                       rafs_error *err)
 {
     const struct rafsi_erofs *erofs = out->erofs;
 
-    if (erofs->options->flags & RAFS_EROFS_WHOLE || erofs->tree->super.version != 6)
+    if (erofs->options->flags & RAFS_EROFS_WHOLE)
         return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "image",
-                          "is not of version 6");
-    return write_own(out, result, call, err);
+                          "whole is not there yet");
+    return erofs->tree->super.version == 6 ? write_own(out, result, call, err)
+                                           : write_relaid(out, result, call, err);
 }
 
 int rafsi_erofs_write(const struct rafsi_erofs *erofs, rafs_erofs_result *result,

@@ -195,6 +195,8 @@ int rafsi_walk_new(const struct rafsi_tree *tree, const char *path,
 int rafsi_walk_step(struct rafsi_walk *walk, const rafs_walk_entry **entry,
                     rafs_error *err);
 void rafsi_walk_prune(struct rafsi_walk *walk);
+/* The inode of the entry that the last step gave. */
+const struct rafsi_node *rafsi_walk_node(const struct rafsi_walk *walk);
 void rafsi_walk_free(struct rafsi_walk *walk);
 
 /* path.c: as rafs_image_get_path(). */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFSI_BUILD_RELAID_H
+#define RAFSI_BUILD_RELAID_H
+
+/*
+ * An image that is laid out anew as version 6: the same tree, blobs and chunks, at other
+ * places. Without a builder, for nothing is stored, filtered or merged, and a mount waits
+ * for it: the walk gives names in order and once, so that no table of them is needed.
+ *
+ *   source_tree.c      tree → struct build_image, sealed
+ *   relaid.c           where chunks lie: in their blobs, or behind the metadata
+ *   emit_v6.c          bytes
+ */
+
+#include "build/image.h"
+#include "tree/tree.h"
+
+struct rafsi_relaid {
+    struct build_image image;
+    const struct rafsi_tree *tree; /* borrowed */
+    uint32_t
+        *order;     /* numbers of chunks, in the order of their places; by _move, _pack */
+    uint32_t count; /* of them */
+};
+
+/* Free it in any case. */
+int rafsi_relaid_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
+                     const rafs_call *call, struct rafsi_relaid *relaid, rafs_error *err);
+void rafsi_relaid_free(struct rafsi_relaid *relaid);
+
+/*
+ * Chunks lie in their blobs at multiples of V6_BLOCK_BYTES: where they are, if all of
+ * them do so already and none overlaps another one, else each at the next one in the
+ * order of where they were (image.moved). Blobs get what version 6 wants of them.
+ */
+int rafsi_relaid_move(struct rafsi_relaid *relaid, rafs_error *err);
+
+/* source_tree.c: all of the tree, and what is to be prefetched. Chunks without a record
+ * have CHUNK_UNKNOWN in their flags and no digest. */
+enum { CHUNK_UNKNOWN = 0x40000000 };
+int rafsi_source_tree(struct build_image *image, const struct rafsi_tree *tree,
+                      const rafs_call *call, rafs_error *err);
+
+#endif
