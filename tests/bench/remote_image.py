@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import tarfile
 
+from servers import Skip, need
+
 PACKAGES = ["python3-scipy", "python3-matplotlib", "python3-pandas", "python3-sklearn",
             "libopenblas0-pthread", "nodejs"]
 START = ("import numpy, scipy.stats, scipy.optimize, pandas, matplotlib.pyplot as plt\n"
@@ -42,19 +44,10 @@ with open('/proc/self/maps') as maps, open('/proc/self/pagemap', 'rb', 0) as pag
 PIECE = 128 << 10  # what a kernel asks a FUSE server for
 
 
-class Skip(Exception):
-    pass
-
-
-def need(program, package):
-    if not shutil.which(program):
-        raise Skip(f"{program} is not installed (Debian: {package})")
-
-
 # --- the tree ---------------------------------------------------------------------------
 
-def download(work):
-    """PACKAGES and all that they need, as if nothing were installed here."""
+def download(work, packages):
+    """Debian packages and all that they need, as if nothing were installed here."""
     for program in ("apt-get", "dpkg-deb", "strace", "unshare"):
         need(program, "apt, dpkg, strace, util-linux")
     debs = os.path.join(work, "debs")
@@ -65,7 +58,7 @@ def download(work):
     run = subprocess.run(
         ["apt-get", "-o", f"Dir::State::status={status}", "-o", "Debug::NoLocking=1",
          "-o", "APT::Install-Recommends=false", "-o", f"Dir::Cache::archives={debs}",
-         "-o", "APT::Sandbox::User=root", "install", "--download-only", "-y"] + PACKAGES,
+         "-o", "APT::Sandbox::User=root", "install", "--download-only", "-y", *packages],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     found = sorted(glob.glob(os.path.join(debs, "*.deb")))
     if run.returncode != 0 or not found:
@@ -89,14 +82,14 @@ def in_tree(tree, *command, before=()):
     return run.stdout
 
 
-def unpack(work):
+def unpack(work, packages=PACKAGES):
     """What an image of these packages holds: byte code and font cache made too."""
     tree = os.path.join(work, "tree")
     if os.path.exists(os.path.join(work, "tree.done")):
         return tree
     shutil.rmtree(tree, ignore_errors=True)
     os.mkdir(tree)
-    for deb in download(work):
+    for deb in download(work, packages):
         subprocess.run(["dpkg-deb", "-x", deb, tree], check=True)
     for folder in ("dev", "tmp", "proc", "var/cache/mpl", "root"):
         os.makedirs(os.path.join(tree, folder), exist_ok=True)
