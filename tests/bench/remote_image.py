@@ -2,7 +2,6 @@
 """The image of tests/bench/remote: Debian packages unpacked, a program start in them
 recorded, RAFS built by nydus-image, pushed to a registry. Nothing of it is kept in git."""
 
-import glob
 import gzip
 import hashlib
 import http.client
@@ -14,7 +13,8 @@ import shutil
 import subprocess
 import tarfile
 
-from servers import Skip, need
+from debian import download, in_tree
+from servers import need
 
 PACKAGES = ["python3-scipy", "python3-matplotlib", "python3-pandas", "python3-sklearn",
             "libopenblas0-pthread", "nodejs"]
@@ -46,50 +46,15 @@ PIECE = 128 << 10  # what a kernel asks a FUSE server for
 
 # --- the tree ---------------------------------------------------------------------------
 
-def download(work, packages):
-    """Debian packages and all that they need, as if nothing were installed here."""
-    for program in ("apt-get", "dpkg-deb", "strace", "unshare"):
-        need(program, "apt, dpkg, strace, util-linux")
-    debs = os.path.join(work, "debs")
-    os.makedirs(os.path.join(debs, "partial"), exist_ok=True)
-    status = os.path.join(work, "status")
-    with open(status, "w", encoding="utf-8"):
-        pass
-    run = subprocess.run(
-        ["apt-get", "-o", f"Dir::State::status={status}", "-o", "Debug::NoLocking=1",
-         "-o", "APT::Install-Recommends=false", "-o", f"Dir::Cache::archives={debs}",
-         "-o", "APT::Sandbox::User=root", "install", "--download-only", "-y", *packages],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    found = sorted(glob.glob(os.path.join(debs, "*.deb")))
-    if run.returncode != 0 or not found:
-        raise Skip("apt-get cannot download the packages: " + run.stdout[-300:].strip())
-    return found
-
-
-def in_tree(tree, *command, before=()):
-    """Run a command with the tree as its root directory."""
-    libs = "/usr/lib/x86_64-linux-gnu"
-    env = {"PATH": "/usr/bin:/bin", "HOME": "/root", "MPLCONFIGDIR": "/var/cache/mpl",
-           "MPLBACKEND": "Agg", "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1",
-           "LD_LIBRARY_PATH": f"{libs}/openblas-pthread:{libs}/blas:{libs}/lapack"}
-    user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    run = subprocess.run([*before, "unshare", *user, "--fork", "--pid", "--mount",
-                          f"--root={tree}", "--mount-proc", *command], env=env,
-                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True, check=False)
-    if run.returncode != 0:
-        raise Skip(f"{command[0]} does not run in the unpacked tree: {run.stdout[-300:]}")
-    return run.stdout
-
-
-def unpack(work, packages=PACKAGES):
+def unpack(work):
     """What an image of these packages holds: byte code and font cache made too."""
     tree = os.path.join(work, "tree")
     if os.path.exists(os.path.join(work, "tree.done")):
         return tree
     shutil.rmtree(tree, ignore_errors=True)
     os.mkdir(tree)
-    for deb in download(work, packages):
+    need("strace", "strace")
+    for deb in download(work, PACKAGES):
         subprocess.run(["dpkg-deb", "-x", deb, tree], check=True)
     for folder in ("dev", "tmp", "proc", "var/cache/mpl", "root"):
         os.makedirs(os.path.join(tree, folder), exist_ok=True)
