@@ -22,7 +22,8 @@ def program():
 def version():
     out = subprocess.run([program(), "--version"], stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, check=False).stdout
-    words = [w.strip() for line in out.splitlines() for w in line.split(":", 1)[1:]]
+    words = [line.split(":", 1)[1].strip() for line in out.splitlines()
+             if line.lower().startswith(("version", "nydusd version", "git commit"))]
     return next((w for w in words if w and w != "unknown"), "of unknown version")
 
 
