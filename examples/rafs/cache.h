@@ -15,6 +15,9 @@ struct cache_place {
  * memory, reported. */
 bool cache_choose(struct command *c, struct cache_place *out);
 
+/* The folders above a default place, if they are missing. */
+void cache_make_parents(const struct cache_place *place);
+
 /* Space that is left to others on the file system of the cache. */
 uint64_t cache_floor(const struct command *c, const char *path);
 

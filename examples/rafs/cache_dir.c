@@ -70,6 +70,12 @@ static bool make_parents(const char *path)
     return good;
 }
 
+void cache_make_parents(const struct cache_place *place)
+{
+    if (place->path && !place->chosen)
+        (void)make_parents(place->path); /* opening says what is wrong */
+}
+
 /* The file system that the cache lies on, or will. */
 static bool find_file_system(char *path, struct statvfs *fs)
 {
@@ -186,8 +192,7 @@ bool cache_open_for(struct command *c, bool remote)
         }
         return true;
     }
-    if (!place.chosen)
-        (void)make_parents(place.path); /* opening says what is wrong */
+    cache_make_parents(&place);
     if (open_at(c, place.path, true, &err) < 0) {
         good = err.code != RAFS_E_CANCELLED && !place.chosen;
         if (good)
@@ -214,8 +219,8 @@ enum cache_found cache_open_existing(struct command *c, bool make)
                                    : "your home directory is not known; use --cache-dir");
         return CACHE_FAILED;
     }
-    if (make && !place.chosen)
-        (void)make_parents(place.path);
+    if (make)
+        cache_make_parents(&place);
     if (!make && stat(place.path, &st) != 0 && errno == ENOENT) {
         found = CACHE_NONE;
         if (place.chosen) {

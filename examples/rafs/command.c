@@ -215,6 +215,11 @@ void command_failed(struct command *c, const char *subject, const rafs_error *er
     outcome_note(&c->outcome, exit_code_of(err->code));
 }
 
+bool command_stopped(void)
+{
+    return rafs_cancel_fired(stop_token);
+}
+
 bool command_interrupted(struct command *c)
 {
     static bool said;

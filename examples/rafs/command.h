@@ -122,6 +122,7 @@ struct command {
     const char *name;       /* "ls" */
     const char *help;       /* what --help prints before the common options */
     bool long_only;         /* `-name` is an option too, as with find(1) */
+    bool no_image;          /* opens none: has none of the common options but --help */
     const char *image_path; /* set by command_open() */
     const char *expect_digest;
     const char *blob_dirs[RAFS_SOURCES_MAX];
@@ -222,6 +223,9 @@ void command_usage(struct command *c, const char *format, ...)
 /* True after SIGINT or SIGTERM, and then noted: loops look at it. */
 bool command_interrupted(struct command *c);
 
+/* The same, without a word: for who was to be stopped by a signal. */
+bool command_stopped(void);
+
 /* True if standard output failed (full disk, closed pipe): going on is of no use. */
 bool command_output_failed(void);
 
@@ -275,6 +279,7 @@ int cmd_find(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
+int cmd_mount(int argc, char **argv);
 int cmd_optimize(int argc, char **argv);
 int cmd_prefetch(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
@@ -282,7 +287,12 @@ int cmd_push(int argc, char **argv);
 int cmd_readlink(int argc, char **argv);
 int cmd_sharing(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 int cmd_tar(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
+int cmd_trace_record(int argc, char **argv);
+int cmd_umount(int argc, char **argv);
+/* mount.rafs, as mount(8) calls it; gives an exit code of mount(8). */
+int mount_helper(int argc, char **argv);
 
 #endif

@@ -48,6 +48,8 @@ static bool set_size(struct command *c, const char *option, uint64_t *size)
 static void print_help(const struct command *c)
 {
     fputs(c->help, stdout);
+    if (c->no_image)
+        return;
     fputs(
         "\n"
         "Common options:\n"
