@@ -22,6 +22,7 @@ static const struct {
     {"info", cmd_info, "show what an image is"},
     {"ls", cmd_ls, "list directories"},
     {"merge", cmd_merge, "lay images over each other"},
+    {"mount", cmd_mount, "show an image as a file system"},
     {"optimize", cmd_optimize, "put together what a run reads"},
     {"prefetch", cmd_prefetch, "fetch parts of an image beforehand"},
     {"pull", cmd_pull, "fetch all of an image, to read it offline"},
@@ -29,8 +30,10 @@ static const struct {
     {"readlink", cmd_readlink, "print targets of symbolic links"},
     {"sharing", cmd_sharing, "show what images have in common"},
     {"stat", cmd_stat, "show all attributes of files"},
+    {"status", cmd_status, "show mounts and how they are"},
     {"tar", cmd_tar, "write a pax archive to standard output"},
     {"trace", cmd_trace, "show what was read when"},
+    {"umount", cmd_umount, "end mounts"},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
@@ -109,6 +112,14 @@ static int dispatch(int argc, char **argv)
     return run(argc - 1, argv + 1);
 }
 
+/* mount(8) runs /sbin/mount.TYPE, which is a link to us. */
+static bool is_helper(const char *called)
+{
+    const char *slash = called ? strrchr(called, '/') : NULL;
+
+    return called && strcmp(slash ? slash + 1 : called, "mount.rafs") == 0;
+}
+
 int main(int argc, char **argv)
 {
     int exit_code;
@@ -117,7 +128,7 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     if (!command_start())
         return EXIT_SOURCE;
-    exit_code = dispatch(argc, argv);
+    exit_code = is_helper(argv[0]) ? mount_helper(argc, argv) : dispatch(argc, argv);
     command_stop();
     return exit_code;
 }

@@ -10,12 +10,14 @@
 static const char trace_help[] =
     "Usage: rafs trace show [OPTION]... FILE|IMAGE\n"
     "       rafs trace plot [OPTION]... FILE|IMAGE -o OUT.svg\n"
+    "       rafs trace record [--for SECONDS] DIR\n"
     "Show an access trace: a FILE that --trace-record wrote, or what the cache keeps of\n"
-    "IMAGE from runs with --learn.\n"
+    "IMAGE from runs with --learn. Or record what is read of a mounted image at DIR.\n"
     "\n"
     "  --json               show: one JSON object a line\n"
     "  -o FILE              plot: where the picture goes; - is standard output\n"
     "  --size WxH           plot: of the picture in pixels (default 960x540)\n"
+    "  --for SECONDS        record: so long; default: until Ctrl-C\n"
     "\n"
     "In the picture time goes to the right and the place in the blob upwards, with a\n"
     "panel for each blob.\n"
@@ -215,6 +217,8 @@ int cmd_trace(int argc, char **argv)
     bool plots;
     int opt;
 
+    if (argc > 1 && strcmp(argv[1], "record") == 0)
+        return cmd_trace_record(argc - 1, argv + 1);
     while ((opt = command_getopt(&c, argc, argv, "o:", longs)) != -1) {
         if (opt == OPT_STOP || (opt == OPT_SIZE && !take_size(&w, optarg)))
             return command_end(&c);
@@ -223,7 +227,7 @@ int cmd_trace(int argc, char **argv)
     }
     plots = argc > optind && strcmp(argv[optind], "plot") == 0;
     if (argc == optind || (!plots && strcmp(argv[optind], "show") != 0))
-        command_usage(&c, "'show' or 'plot' is wanted");
+        command_usage(&c, "'show', 'plot' or 'record' is wanted");
     else if (argc - optind != 2)
         command_usage(&c, argc - optind < 2 ? "FILE or IMAGE is missing"
                                             : "too many operands");

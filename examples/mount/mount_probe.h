@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAFS_MOUNT_PROBE_H
+#define RAFS_MOUNT_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What can be had here is found out by doing it. False: `why` says what is missing. */
+
+/* A kernel mount whose cache lies in (or will be made as) the folder `cache`. */
+bool probe_kernel(const char *cache, char *why, size_t room);
+bool probe_fuse(char *why, size_t room);
+
+#endif
