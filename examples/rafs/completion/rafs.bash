@@ -4,7 +4,7 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='build cache cat check chunks convert copy diff extract find help info ls merge optimize prefetch pull push readlink sharing stat tar trace'
+    local commands='build cache cat check chunks convert copy diff extract find help info ls merge mount optimize prefetch pull push readlink sharing stat status tar trace umount'
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
@@ -57,11 +57,15 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -W 'mode owner mtime xattr links content' -- "$cur")
         return
         ;;
+    --via)
+        mapfile -t COMPREPLY < <(compgen -W 'auto kernel fuse' -- "$cur")
+        return
+        ;;
     -type)
         mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
         return
         ;;
-    --mirror | --p2p-proxy | --p2p-ping | --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --bandwidth | --threads | --annotation | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
+    --mirror | --p2p-proxy | --p2p-ping | --blob-source | --s3-endpoint | --s3-region | --oss-endpoint | --cache-quota | --cache-keep-free | --quota | --keep-free | --bandwidth | --threads | --daemon | --for | --watch | --annotation | --timeout | --offset | --length | -name | -path | -size | -perm | -links | -uid | -gid | -xattr)
         return
         ;;
     esac
@@ -94,7 +98,16 @@ _rafs()
     optimize) options='--trace -o --output --table --force --no-sync --json' ;;
     prefetch) options='--table --trace --bandwidth --progress --json' ;;
     pull) options='--dry-run --bandwidth --progress --json' ;;
-    trace) options='--json -o --size' ;;
+    mount) options='--via -o --foreground --daemon --threads --prefetch-all --no-trace --upgrade' ;;
+    status) options='--json --watch' common=--help ;;
+    umount) options='--all --daemon --lazy' common=--help ;;
+    trace)
+        if ((COMP_CWORD == 2)); then
+            mapfile -t COMPREPLY < <(compgen -W 'show plot record' -- "$cur")
+            return
+        fi
+        options='--json -o --size --for'
+        ;;
     convert) options='--all-platforms --referrer --docker --build-cache --layers --force --progress --json
         --fs-version --compressor --level --chunk-size --batch-size --threads --digest --dedup
         --chunk-dict --chunk-store --aligned-chunk --owner --no-owners --uid-map --gid-map --mtime
@@ -109,6 +122,11 @@ _rafs()
     esac
     if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options $common" -- "$cur")
+    elif [[ ${COMP_WORDS[1]} == umount || ${COMP_WORDS[1]} == status ]]; then
+        # not by looking into them: one that hangs would hang the shell
+        mapfile -t COMPREPLY < <(compgen -W "$(
+            awk '$9 == "fuse.rafs" || $9 == "erofs" || $10 == "fuse.rafs" || $10 == "erofs" { print $5 }' \
+                /proc/self/mountinfo 2>/dev/null)" -- "$cur")
     else
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")

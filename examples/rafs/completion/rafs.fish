@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands build cache cat check chunks convert copy diff extract find help info ls merge optimize prefetch pull push readlink sharing stat tar trace
+set -l commands build cache cat check chunks convert copy diff extract find help info ls merge mount optimize prefetch pull push readlink sharing stat status tar trace umount
 set -l none "not __fish_seen_subcommand_from $commands"
-set -l some "__fish_seen_subcommand_from $commands"
+set -l some "__fish_seen_subcommand_from $commands; and not __fish_seen_subcommand_from status umount"
 
 complete -c rafs -n $none -f -a build -d 'Make an image out of directories and archives'
 complete -c rafs -n $none -f -a cache -d 'Look after the chunks that are kept'
@@ -19,6 +19,7 @@ complete -c rafs -n $none -f -a help -d 'Show help'
 complete -c rafs -n $none -f -a info -d 'Show what an image is'
 complete -c rafs -n $none -f -a ls -d 'List directories'
 complete -c rafs -n $none -f -a merge -d 'Lay images over each other'
+complete -c rafs -n $none -f -a mount -d 'Show an image as a file system'
 complete -c rafs -n $none -f -a optimize -d 'Put together what a run reads'
 complete -c rafs -n $none -f -a prefetch -d 'Fetch parts of an image beforehand'
 complete -c rafs -n $none -f -a pull -d 'Fetch all of an image, to read it offline'
@@ -26,8 +27,10 @@ complete -c rafs -n $none -f -a push -d 'Make an image of what was built'
 complete -c rafs -n $none -f -a readlink -d 'Print targets of symbolic links'
 complete -c rafs -n $none -f -a sharing -d 'Show what images have in common'
 complete -c rafs -n $none -f -a stat -d 'Show all attributes of files'
+complete -c rafs -n $none -f -a status -d 'Show mounts and how they are'
 complete -c rafs -n $none -f -a tar -d 'Write a pax archive to standard output'
 complete -c rafs -n $none -f -a trace -d 'Show what was read when'
+complete -c rafs -n $none -f -a umount -d 'End mounts'
 complete -c rafs -n $none -l version -d 'Show versions'
 complete -c rafs -l help -d 'Show help'
 
@@ -63,7 +66,7 @@ complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
-set -l json '__fish_seen_subcommand_from cache check chunks convert copy diff extract find info ls merge optimize prefetch pull push sharing stat trace'
+set -l json '__fish_seen_subcommand_from cache check chunks convert copy diff extract find info ls merge optimize prefetch pull push sharing stat status trace'
 complete -c rafs -n $json -l json -d 'JSON output'
 set -l keep '__fish_seen_subcommand_from cache'
 complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
@@ -117,9 +120,24 @@ complete -c rafs -n $fetch -l progress -x -a 'auto plain json none' -d 'How it i
 complete -c rafs -n '__fish_seen_subcommand_from pull' -l dry-run -d 'Say what is missing'
 complete -c rafs -n '__fish_seen_subcommand_from prefetch' -l table -d 'What the image lists'
 complete -c rafs -n '__fish_seen_subcommand_from prefetch' -l trace -r -d 'What an earlier run read'
-complete -c rafs -n '__fish_seen_subcommand_from trace' -f -a 'show plot'
+complete -c rafs -n '__fish_seen_subcommand_from trace' -f -a 'show plot record'
 complete -c rafs -n '__fish_seen_subcommand_from trace' -s o -r -d 'Where the picture goes'
 complete -c rafs -n '__fish_seen_subcommand_from trace' -l size -x -d 'Of the picture, WxH'
+complete -c rafs -n '__fish_seen_subcommand_from trace' -l for -x -d 'Record so many seconds'
+set -l mount '__fish_seen_subcommand_from mount'
+complete -c rafs -n $mount -l via -x -a 'auto kernel fuse' -d 'How'
+complete -c rafs -n $mount -s o -x -d 'Words of mount(8)'
+complete -c rafs -n $mount -l foreground -d 'Stay until it is unmounted'
+complete -c rafs -n $mount -l daemon -x -d 'That serves it'
+complete -c rafs -n $mount -l threads -x -d 'That fetch and verify'
+complete -c rafs -n $mount -l prefetch-all -d 'Fetch all in the background'
+complete -c rafs -n $mount -l no-trace -d 'Fetch nothing that was read last time'
+complete -c rafs -n $mount -l upgrade -d 'Take over what runs'
+complete -c rafs -n '__fish_seen_subcommand_from status' -l watch -d 'Again and again'
+set -l umount '__fish_seen_subcommand_from umount'
+complete -c rafs -n $umount -s l -l lazy -d 'Now out of sight'
+complete -c rafs -n $umount -l all -d 'All of them'
+complete -c rafs -n $umount -l daemon -x -d 'All of one daemon'
 complete -c rafs -n '__fish_seen_subcommand_from check' -l metadata-only -d 'Leave the blobs alone'
 complete -c rafs -n '__fish_seen_subcommand_from diff' -l ignore -x -a 'mode owner mtime xattr links content' -d 'What is not compared'
 complete -c rafs -n '__fish_seen_subcommand_from extract' -l overwrite -d 'Replace files that exist'
