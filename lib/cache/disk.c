@@ -129,6 +129,14 @@ void rafsi_disk_trouble(rafs_cache *cache, int os_errno, const char *what)
                                        : "");
 }
 
+void rafsi_disk_fault(rafs_cache *cache, const char *what)
+{
+    int os_errno = errno;
+
+    rafsi_disk_trouble(cache, os_errno, what);
+    errno = os_errno;
+}
+
 /* What was under way when the trouble came says nothing about its end. */
 void rafsi_disk_fine(rafs_cache *cache, uint64_t bytes)
 {

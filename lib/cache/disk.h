@@ -66,6 +66,25 @@ struct rafsi_disk_flight *rafsi_disk_try(struct rafsi_disk_blob *blob,
 void rafsi_disk_end(struct rafsi_disk_flight *flight); /* NULL is fine */
 
 /*
+ * disk_fill.c: for those who let a kernel read the data file. Here failing to keep a
+ * chunk is an error.
+ */
+/* The files are open; tried also where others wait after an error. */
+int rafsi_disk_ready(struct rafsi_disk_blob *blob, rafs_error *err);
+/* The data file, for reading only and with a lock by which nobody deletes it as long as a
+ * duplicate of the descriptor is open; at least so large. */
+int rafsi_disk_hold(struct rafsi_disk_blob *blob, uint64_t size, int *fd,
+                    rafs_error *err);
+/* As rafsi_disk_get(), from the blob's own file alone; false: it is not there. */
+bool rafsi_disk_own(struct rafsi_disk_blob *blob, struct rafsi_disk_chunk *chunk,
+                    void *room);
+/* As rafsi_disk_put(), with the flight that the caller has to have. RAFS_OK: the bytes
+ * are in the file. */
+int rafsi_disk_keep(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk,
+                    const struct rafsi_disk_flight *flight, const struct verified *good,
+                    rafs_error *err);
+
+/*
  * Documents, kept whole under a name made of a kind ("manifest", "boot", "trace"; 1 to 16
  * lower-case letters) and a digest. RAFS_E_NOENT if there is none; what is returned is to
  * be verified. A document of more than max bytes counts as missing.
@@ -74,7 +93,8 @@ int rafsi_disk_doc_get(rafs_cache *cache, const char *kind,
                        const uint8_t digest[RAFSI_DIGEST_BYTES], uint64_t max,
                        struct rafsi_pool *pool, struct rafsi_buffer **out,
                        rafs_error *err);
-void rafsi_disk_doc_put(rafs_cache *cache, const char *kind,
+/* false: it could not be kept. */
+bool rafsi_disk_doc_put(rafs_cache *cache, const char *kind,
                         const uint8_t digest[RAFSI_DIGEST_BYTES], const void *data,
                         size_t len);
 void rafsi_disk_doc_drop(rafs_cache *cache, const char *kind,

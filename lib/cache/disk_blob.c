@@ -183,23 +183,32 @@ static void note_busy(struct rafsi_disk_blob *blob)
     pthread_mutex_unlock(&blob->cache->lock);
 }
 
-bool rafsi_disk_ensure(struct rafsi_disk_blob *blob)
+static bool is_open(struct rafsi_disk_blob *blob)
+{
+    bool open;
+
+    pthread_mutex_lock(&blob->cache->lock);
+    open = blob->journal >= 0;
+    pthread_mutex_unlock(&blob->cache->lock);
+    return open;
+}
+
+int rafsi_disk_ensure_now(struct rafsi_disk_blob *blob)
 {
     rafs_cache *cache = blob->cache;
     int data, journal;
     bool open;
 
-    pthread_mutex_lock(&cache->lock);
-    open = blob->journal >= 0;
-    pthread_mutex_unlock(&cache->lock);
-    if (open || rafsi_disk_paused(cache))
-        return open;
+    if (is_open(blob))
+        return 0;
     if (!open_files(blob, &data, &journal)) {
-        if (errno == EAGAIN)
+        int os_errno = errno;
+
+        if (os_errno == EAGAIN)
             note_busy(blob);
         else if (!blob->existing)
-            rafsi_disk_trouble(cache, errno, "opening a blob's files");
-        return false;
+            rafsi_disk_trouble(cache, os_errno, "opening a blob's files");
+        return os_errno ? os_errno : EIO;
     }
     pthread_mutex_lock(&cache->lock);
     open = blob->journal >= 0;
@@ -213,7 +222,14 @@ bool rafsi_disk_ensure(struct rafsi_disk_blob *blob)
         close(journal);
     }
     rafsi_disk_refresh(blob);
-    return true;
+    return 0;
+}
+
+bool rafsi_disk_ensure(struct rafsi_disk_blob *blob)
+{
+    if (is_open(blob))
+        return true;
+    return !rafsi_disk_paused(blob->cache) && rafsi_disk_ensure_now(blob) == 0;
 }
 
 static struct rafsi_disk_blob *make_blob(rafs_cache *cache, const char *id,

@@ -44,7 +44,7 @@ static bool same(const struct disk_node *node, const struct rafsi_disk_chunk *ch
            memcmp(node->digest, chunk->digest, sizeof(node->digest)) == 0;
 }
 
-static bool usable(const struct rafsi_disk_chunk *chunk)
+bool rafsi_disk_usable(const struct rafsi_disk_chunk *chunk)
 {
     return chunk->size > 0 && chunk->size <= DISK_CHUNK_MAX &&
            chunk->offset <= DISK_OFFSET_MAX && chunk->algorithm <= RAFSI_SHA256 &&
@@ -69,7 +69,7 @@ uint64_t rafsi_disk_find(struct rafsi_disk_blob *blob,
 {
     uint64_t record;
 
-    if (!usable(chunk) || !rafsi_disk_ensure(blob))
+    if (!rafsi_disk_usable(chunk) || !rafsi_disk_ensure(blob))
         return 0;
     record = known(blob, chunk);
     if (record > 0)
@@ -102,7 +102,7 @@ void rafsi_disk_bad(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk 
     rafs_cache *cache = blob->cache;
     uint64_t about;
 
-    if (!usable(chunk) || !rafsi_disk_ensure(blob))
+    if (!rafsi_disk_usable(chunk) || !rafsi_disk_ensure(blob))
         return;
     /* Somebody else may have found out, and put it anew. */
     rafsi_disk_refresh(blob);
@@ -134,18 +134,19 @@ enum rafsi_disk_from rafsi_disk_get(struct rafsi_disk_blob *blob,
         rafsi_disk_bad(blob, chunk);
         chunk->record = 0;
     }
-    return usable(chunk) && rafsi_disk_share_get(blob, chunk, room) ? RAFSI_DISK_OTHER
-                                                                    : RAFSI_DISK_NOT;
+    return rafsi_disk_usable(chunk) && rafsi_disk_share_get(blob, chunk, room)
+               ? RAFSI_DISK_OTHER
+               : RAFSI_DISK_NOT;
 }
 
 bool rafsi_disk_elsewhere(struct rafsi_disk_blob *blob,
                           const struct rafsi_disk_chunk *chunk)
 {
-    return usable(chunk) && rafsi_disk_share_has(blob, chunk);
+    return rafsi_disk_usable(chunk) && rafsi_disk_share_has(blob, chunk);
 }
 
-/* Does another chunk lie there? */
-static bool conflict(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
+bool rafsi_disk_conflict(struct rafsi_disk_blob *blob,
+                         const struct rafsi_disk_chunk *chunk)
 {
     uint64_t end = chunk->offset + chunk->size;
     struct disk_node *node;
@@ -179,14 +180,16 @@ static bool settle(struct rafsi_disk_blob *blob)
     return true;
 }
 
-/* Half a chunk on a full disk would keep it full. errno stays. */
+/* Half a chunk on a full disk would keep it full. But where a kernel reads the file, the
+ * chunk may have been there, and may have been wrong for us alone. errno stays. */
 static void give_back(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk *chunk)
 {
 #ifdef FALLOC_FL_PUNCH_HOLE
     int os_errno = errno;
 
-    (void)fallocate(blob->data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                    (off_t)chunk->offset, (off_t)chunk->size);
+    if (!rafsi_disk_held(blob->data))
+        (void)fallocate(blob->data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        (off_t)chunk->offset, (off_t)chunk->size);
     errno = os_errno;
 #else
     (void)blob;
@@ -203,31 +206,34 @@ static bool journal_full(const struct rafsi_disk_blob *blob)
            (uint64_t)st.st_size + DISK_RECORD_BYTES > DISK_JOURNAL_MAX;
 }
 
-static bool write_chunk(struct rafsi_disk_blob *blob,
-                        const struct rafsi_disk_chunk *chunk, const struct verified *good)
+bool rafsi_disk_write_chunk(struct rafsi_disk_blob *blob,
+                            const struct rafsi_disk_chunk *chunk,
+                            const struct verified *good)
 {
     rafs_cache *cache = blob->cache;
     struct disk_record record;
     uint32_t shared;
     uint64_t at;
 
-    if (journal_full(blob))
+    if (journal_full(blob)) {
+        errno = EFBIG;
         return false;
+    }
     if (!settle(blob)) {
-        rafsi_disk_trouble(cache, errno, "making a record durable");
+        rafsi_disk_fault(cache, "making a record durable");
         return false;
     }
     shared = rafsi_disk_share_blocks(blob, chunk, rafsi_verified_bytes(good));
     if (!rafsi_disk_write(blob->data, rafsi_verified_bytes(good) + shared,
                           chunk->size - shared, chunk->offset + shared)) {
         give_back(blob, chunk);
-        rafsi_disk_trouble(cache, errno, "writing a chunk");
+        rafsi_disk_fault(cache, "writing a chunk");
         return false;
     }
     record_of(&record, DISK_READY, blob, chunk);
     if (!rafsi_disk_append(blob, &record)) {
         give_back(blob, chunk);
-        rafsi_disk_trouble(cache, errno, "writing a record");
+        rafsi_disk_fault(cache, "writing a record");
         return false;
     }
     rafsi_disk_fine(cache, chunk->size);
@@ -245,7 +251,7 @@ bool rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk 
     struct rafsi_disk_flight *own = NULL;
     bool kept = true;
 
-    if (!usable(chunk) || rafsi_verified_size(good) != chunk->size)
+    if (!rafsi_disk_usable(chunk) || rafsi_verified_size(good) != chunk->size)
         return true; /* never to be kept */
     if (rafsi_disk_paused(blob->cache))
         return false;
@@ -260,9 +266,9 @@ bool rafsi_disk_put(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk 
         if (!own)
             return true; /* whoever fetches it will keep it */
     }
-    if ((own ? own : flight)->locked && !conflict(blob, chunk))
-        kept =
-            rafsi_disk_room(blob->cache, chunk->size) && write_chunk(blob, chunk, good);
+    if ((own ? own : flight)->locked && !rafsi_disk_conflict(blob, chunk))
+        kept = rafsi_disk_room(blob->cache, chunk->size, false) &&
+               rafsi_disk_write_chunk(blob, chunk, good);
     rafsi_disk_end(own);
     return kept;
 }

@@ -208,6 +208,20 @@ static void remove_all(int dir)
     closedir(names);
 }
 
+static bool any_held(int dir)
+{
+    DIR *names = rafsi_disk_list(dir);
+    struct dirent *entry;
+    bool held = !names;
+
+    while (!held && (entry = readdir(names)))
+        held = rafsi_disk_ends(entry->d_name, ".blob.data") &&
+               rafsi_disk_held_name(dir, entry->d_name);
+    if (names)
+        closedir(names);
+    return held;
+}
+
 static int write_file(int dir, const char *name, const char *text)
 {
     int fd = rafsi_disk_file(dir, name, O_WRONLY | O_CREAT | O_TRUNC);
@@ -234,6 +248,9 @@ static int rebuild(rafs_cache *cache, const char *path, rafs_error *err)
 
     if (rc < 0)
         return rc;
+    if (any_held(cache->dir))
+        return rafsi_disk_fail(err, EBUSY, path,
+                               "would have to be emptied, but a mount uses its files");
     remove_all(cache->dir);
     if (fchmod(cache->dir, 0700) != 0)
         return rafsi_disk_fail(err, errno, path, "cannot be made private");

@@ -68,7 +68,7 @@ int rafsi_disk_doc_get(rafs_cache *cache, const char *kind,
     return rc;
 }
 
-void rafsi_disk_doc_put(rafs_cache *cache, const char *kind,
+bool rafsi_disk_doc_put(rafs_cache *cache, const char *kind,
                         const uint8_t digest[RAFSI_DIGEST_BYTES], const void *data,
                         size_t len)
 {
@@ -77,12 +77,12 @@ void rafsi_disk_doc_put(rafs_cache *cache, const char *kind,
     int fd;
 
     if (!name_of(name, kind, digest) || rafsi_disk_paused(cache))
-        return;
+        return false;
     snprintf(temporary, sizeof(temporary), "tmp-%016" PRIx64, rafsi_seed());
     fd = rafsi_disk_file(cache->dir, temporary, O_WRONLY | O_CREAT | O_EXCL);
     if (fd < 0) {
         rafsi_disk_trouble(cache, errno, "making a document");
-        return;
+        return false;
     }
     good = rafsi_disk_write(fd, data, len, 0) && fdatasync(fd) == 0 &&
            renameat(cache->dir, temporary, cache->dir, name) == 0;
@@ -94,6 +94,7 @@ void rafsi_disk_doc_put(rafs_cache *cache, const char *kind,
             unlinkat(cache->dir, temporary, 0);
     }
     close(fd);
+    return good;
 }
 
 void rafsi_disk_doc_drop(rafs_cache *cache, const char *kind,

@@ -50,12 +50,13 @@ static bool pinned(rafs_cache *cache, const char *stem)
 
 /* May the files behind this descriptor go? They are still those of the names: whoever
  * deletes them has the lease for himself, which we have now, until it is closed. */
-static bool may_go(rafs_cache *cache, int journal, const char *stem)
+static bool may_go(rafs_cache *cache, int journal, const char *stem, const char *data)
 {
     struct stat st;
 
     return rafsi_disk_locked(journal, F_WRLCK, DISK_LEASE_AT, 1) &&
-           fstat(journal, &st) == 0 && st.st_nlink > 0 && !pinned(cache, stem);
+           fstat(journal, &st) == 0 && st.st_nlink > 0 && !pinned(cache, stem) &&
+           !rafsi_disk_held_name(cache->dir, data);
 }
 
 /* The journal is emptied first, and for good: it could come back after a power cut, when
@@ -71,7 +72,7 @@ static bool evict_blob(rafs_cache *cache, const char *stem, bool create)
     fd = rafsi_disk_file(cache->dir, journal, O_RDWR | (create ? O_CREAT : 0));
     if (fd < 0)
         return false;
-    gone = may_go(cache, fd, stem) && ftruncate(fd, 0) == 0 && fsync(fd) == 0 &&
+    gone = may_go(cache, fd, stem, data) && ftruncate(fd, 0) == 0 && fsync(fd) == 0 &&
            (unlinkat(cache->dir, data, 0) == 0 || errno == ENOENT) &&
            unlinkat(cache->dir, journal, 0) == 0;
     close(fd);
@@ -270,7 +271,7 @@ static bool trim(rafs_cache *cache, uint64_t more, uint64_t now)
     return false;
 }
 
-bool rafsi_disk_room(rafs_cache *cache, uint64_t more)
+bool rafsi_disk_room(rafs_cache *cache, uint64_t more, bool urgent)
 {
     bool full, over, busy, low;
     uint64_t now;
@@ -280,13 +281,15 @@ bool rafsi_disk_room(rafs_cache *cache, uint64_t more)
     now = rafsi_now_ns(&cache->env);
     low = under_floor(cache, more);
     pthread_mutex_lock(&cache->lock);
-    full = cache->full_until > now;
+    full = cache->full_until > now && !urgent;
     over = low || over_quota(cache, more);
     busy = cache->trimming;
     if (over && !full && !busy)
         cache->trimming = true;
     pthread_mutex_unlock(&cache->lock);
-    if (!over)
+    /* Another thread makes room now: a little more than allowed is better than an error.
+     */
+    if (!over || (busy && urgent))
         return true;
     return !full && !busy && trim(cache, more, now);
 }

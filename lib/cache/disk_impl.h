@@ -16,6 +16,10 @@
  * - A chunk is written only by who has a lock on its range at DISK_FLIGHT_AT, and who
  *   looked at the journal after he got it. So nobody writes where somebody else has a
  *   chunk that is ready, and nobody fetches what another one fetches.
+ * - Whoever lets a kernel read a data file has a shared lock on DISK_LEASE_AT of that,
+ *   taken while he had the blob open. It goes with the descriptor to other processes and
+ *   outlives the blob's lease; as long as it is there, the file keeps its name, and
+ *   nothing that was written into it is taken away.
  * - All these locks are of open files (F_OFD_SETLK): the death of a process ends them, a
  *   child that it forked keeps them, and two handles of one process exclude each other.
  * - An error of fdatasync() is told once to each who had the file open. So it undoes what
@@ -115,6 +119,8 @@ int rafsi_disk_fail(rafs_error *err, int os_errno, const char *object, const cha
 /* disk.c: when writing fails. */
 bool rafsi_disk_paused(rafs_cache *cache);
 void rafsi_disk_trouble(rafs_cache *cache, int os_errno, const char *what);
+void rafsi_disk_fault(rafs_cache *cache,
+                      const char *what);                 /* that of errno, which stays */
 void rafsi_disk_fine(rafs_cache *cache, uint64_t bytes); /* so many were written */
 bool rafsi_disk_write(int fd, const void *data, size_t len, uint64_t offset);
 bool rafsi_disk_pread(int fd, void *room, size_t len, uint64_t offset);
@@ -126,7 +132,8 @@ void rafsi_disk_stem(const char *blob_id, char stem[DISK_STEM_BYTES]);
  * whoever evicts it. */
 struct rafsi_disk_blob *rafsi_disk_open_stem(rafs_cache *cache, const char *stem,
                                              bool wait);
-bool rafsi_disk_ensure(struct rafsi_disk_blob *blob); /* the files are open */
+bool rafsi_disk_ensure(struct rafsi_disk_blob *blob);    /* the files are open */
+int rafsi_disk_ensure_now(struct rafsi_disk_blob *blob); /* also in a pause; 0 or errno */
 void rafsi_disk_refresh(struct rafsi_disk_blob *blob);
 bool rafsi_disk_append(struct rafsi_disk_blob *blob, const struct disk_record *record);
 bool rafsi_disk_locked(int fd, int type, uint64_t start, uint64_t len);
@@ -135,9 +142,23 @@ void rafsi_disk_touch(struct rafsi_disk_blob *blob);
 /* disk_chunk.c: one more than the place of its record; 0: it is not ready. */
 uint64_t rafsi_disk_find(struct rafsi_disk_blob *blob,
                          const struct rafsi_disk_chunk *chunk);
+bool rafsi_disk_usable(const struct rafsi_disk_chunk *chunk); /* can it be kept at all? */
+/* Does another chunk lie there? */
+bool rafsi_disk_conflict(struct rafsi_disk_blob *blob,
+                         const struct rafsi_disk_chunk *chunk);
+/* Under its flight. false: it could not be written; errno. */
+bool rafsi_disk_write_chunk(struct rafsi_disk_blob *blob,
+                            const struct rafsi_disk_chunk *chunk,
+                            const struct verified *good);
 
-/* disk_gc.c: is there room for so many bytes more? Evicts to make it. */
-bool rafsi_disk_room(rafs_cache *cache, uint64_t more);
+/* disk_gc.c: is there room for so many bytes more? Evicts to make it. urgent: somebody
+ * cannot go on without, so it is looked at again even if there was none just now. */
+bool rafsi_disk_room(rafs_cache *cache, uint64_t more, bool urgent);
+
+/* disk_fill.c: has somebody else a data file for a kernel to read, on whatever descriptor
+ * but this one? Any doubt is a yes. */
+bool rafsi_disk_held(int data);
+bool rafsi_disk_held_name(int dir, const char *data);
 
 /* disk_sync.c */
 void rafsi_disk_unsynced(struct rafsi_disk_blob *blob, uint64_t bytes);

@@ -162,7 +162,8 @@ bool rafsi_disk_item_in_use(rafs_cache *cache, const struct disk_item *item)
         return false;
     free_now = rafsi_disk_locked(fd, F_WRLCK, DISK_LEASE_AT, 1);
     close(fd); /* and the lock with it */
-    return !free_now;
+    snprintf(name, sizeof(name), "%s.blob.data", item->stem);
+    return !free_now || rafsi_disk_held_name(cache->dir, name);
 }
 
 void rafsi_disk_item_entry(rafs_cache *cache, const struct disk_item *item,

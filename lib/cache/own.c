@@ -376,7 +376,7 @@ static int own_doc_get(rafs_cache *cache, const char *kind,
     return rafsi_fail(err, RAFS_E_NOENT, RAFS_STAGE_FETCH, "cache", "no such document");
 }
 
-static void own_doc_put(rafs_cache *cache, const char *kind,
+static bool own_doc_put(rafs_cache *cache, const char *kind,
                         const uint8_t digest[RAFSI_DIGEST_BYTES], const void *data,
                         size_t len, const rafs_call *call)
 {
@@ -386,13 +386,23 @@ static void own_doc_put(rafs_cache *cache, const char *kind,
     int rc;
 
     if (!own->ops.keep || paused(cache))
-        return;
+        return false;
     document_name(name, kind, digest);
     rc = own->ops.keep(own->user, name, data, len, call, &local);
-    (void)went_well(cache, rc, RAFS_E_LIMIT, "keep", call, &local);
+    return went_well(cache, rc, RAFS_E_LIMIT, "keep", call, &local) && rc == RAFS_OK;
 }
 
 const struct rafsi_store rafsi_own_store = {
-    own_open, own_close, own_has,     own_elsewhere, own_get,     own_bad,
-    own_put,  own_begin, own_attempt, own_end,       own_doc_get, own_doc_put,
+    .open = own_open,
+    .close = own_close,
+    .has = own_has,
+    .elsewhere = own_elsewhere,
+    .get = own_get,
+    .bad = own_bad,
+    .put = own_put,
+    .begin = own_begin,
+    .attempt = own_attempt,
+    .end = own_end,
+    .doc_get = own_doc_get,
+    .doc_put = own_doc_put,
 };

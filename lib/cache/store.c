@@ -97,17 +97,56 @@ static int disk_doc_get(rafs_cache *cache, const char *kind,
     return rafsi_disk_doc_get(cache, kind, digest, max, pool, out, err);
 }
 
-static void disk_doc_put(rafs_cache *cache, const char *kind,
+static bool disk_doc_put(rafs_cache *cache, const char *kind,
                          const uint8_t digest[RAFSI_DIGEST_BYTES], const void *data,
                          size_t len, const rafs_call *call)
 {
     (void)call;
-    rafsi_disk_doc_put(cache, kind, digest, data, len);
+    return rafsi_disk_doc_put(cache, kind, digest, data, len);
+}
+
+static int disk_ready(struct rafsi_store_blob *blob, rafs_error *err)
+{
+    return rafsi_disk_ready(disk_blob(blob), err);
+}
+
+static int disk_hold(struct rafsi_store_blob *blob, uint64_t size, int *fd,
+                     rafs_error *err)
+{
+    return rafsi_disk_hold(disk_blob(blob), size, fd, err);
+}
+
+static bool disk_own(struct rafsi_store_blob *blob, struct rafsi_disk_chunk *chunk,
+                     void *room)
+{
+    return rafsi_disk_own(disk_blob(blob), chunk, room);
+}
+
+static int disk_keep(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
+                     const struct rafsi_store_flight *flight, const struct verified *good,
+                     rafs_error *err)
+{
+    return rafsi_disk_keep(disk_blob(blob), chunk,
+                           (const struct rafsi_disk_flight *)flight, good, err);
 }
 
 static const struct rafsi_store disk_store = {
-    disk_open, disk_close, disk_has,     disk_elsewhere, disk_get,     disk_bad,
-    disk_put,  disk_begin, disk_attempt, disk_end,       disk_doc_get, disk_doc_put,
+    .open = disk_open,
+    .close = disk_close,
+    .has = disk_has,
+    .elsewhere = disk_elsewhere,
+    .get = disk_get,
+    .bad = disk_bad,
+    .put = disk_put,
+    .begin = disk_begin,
+    .attempt = disk_attempt,
+    .end = disk_end,
+    .doc_get = disk_doc_get,
+    .doc_put = disk_doc_put,
+    .ready = disk_ready,
+    .hold = disk_hold,
+    .own = disk_own,
+    .keep = disk_keep,
 };
 
 const struct rafsi_store *rafsi_store_of(const rafs_cache *cache)

@@ -41,9 +41,18 @@ struct rafsi_store {
                    const uint8_t digest[RAFSI_DIGEST_BYTES], uint64_t max,
                    struct rafsi_pool *pool, const rafs_call *call,
                    struct rafsi_buffer **out, rafs_error *err);
-    void (*doc_put)(rafs_cache *cache, const char *kind,
+    /* false: it could not be kept. */
+    bool (*doc_put)(rafs_cache *cache, const char *kind,
                     const uint8_t digest[RAFSI_DIGEST_BYTES], const void *data,
                     size_t len, const rafs_call *call);
+    /* rafsi_disk_ready, _hold, _own, _keep; NULL where there is no directory. */
+    int (*ready)(struct rafsi_store_blob *blob, rafs_error *err);
+    int (*hold)(struct rafsi_store_blob *blob, uint64_t size, int *fd, rafs_error *err);
+    bool (*own)(struct rafsi_store_blob *blob, struct rafsi_disk_chunk *chunk,
+                void *room);
+    int (*keep)(struct rafsi_store_blob *blob, const struct rafsi_disk_chunk *chunk,
+                const struct rafsi_store_flight *flight, const struct verified *good,
+                rafs_error *err);
 };
 
 /* The functions for this cache. */
