@@ -150,6 +150,28 @@ int rafsi_v6_chunk_of(const struct rafsi_tree *tree, uint32_t blob, uint32_t chu
 int rafsi_v6_chunk_find(const struct rafsi_tree *tree, uint32_t blob, uint32_t chunk,
                         bool *found, uint64_t *number, rafs_error *err);
 
+/* v6_place.c: the chunks of blobs by where they lie in them, uncompressed. Made when
+ * first wanted, then as long-lived as the tree. whole: of every blob, by a walk through
+ * all files if there has to be one; else of those chunks that have records. */
+struct v6_places;
+struct rafsi_v6_place {
+    uint64_t offset;
+    uint32_t size;
+    bool overlaps; /* another chunk that is not the same lies there too */
+};
+int rafsi_v6_places(const struct rafsi_tree *tree, bool whole, const rafs_call *call,
+                    const struct v6_places **out, rafs_error *err);
+/* Are all chunks of the blob there, so that nothing lies between them? */
+bool rafsi_v6_places_whole(const struct v6_places *places, uint32_t blob);
+/* The first chunk of a blob that ends behind offset, and the end of its chunks. */
+uint32_t rafsi_v6_place_from(const struct v6_places *places, uint32_t blob,
+                             uint64_t offset);
+uint32_t rafsi_v6_place_end(const struct v6_places *places, uint32_t blob);
+struct rafsi_v6_place rafsi_v6_place(const struct v6_places *places, uint32_t i);
+/* file_offset is 0: which files have it is not known. */
+int rafsi_v6_place_chunk(const struct rafsi_tree *tree, const struct v6_places *places,
+                         uint32_t i, struct rafsi_chunk *out, rafs_error *err);
+
 /* tree.c: the operations with the checks that both versions share, and "bootstrap" as the
  * object of errors without one. */
 int rafsi_tree_node(const struct rafsi_tree *tree, uint64_t ino, struct rafsi_node *out,

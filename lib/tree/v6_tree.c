@@ -122,8 +122,11 @@ static void v6_close(struct rafsi_tree *tree)
     const struct v6_tree *v6 = v6_tree_of(tree);
     struct rafsi_env env = tree->env;
 
-    if (v6->slot)
+    if (v6->slot) {
         rafsi_v6_index_free(&env, atomic_load(&v6->slot->index));
+        rafsi_v6_places_free(&env, atomic_load(&v6->slot->places));
+        rafsi_v6_places_free(&env, atomic_load(&v6->slot->whole_places));
+    }
     rafsi_free(&env, v6->slot);
     rafsi_free(&env, tree->blobs);
     rafsi_free(&env, tree);
@@ -178,6 +181,8 @@ int rafsi_v6_open(const struct rafsi_env *env, struct rafsi_source *source,
         goto out;
     }
     atomic_init(&v6->slot->index, NULL);
+    atomic_init(&v6->slot->places, NULL);
+    atomic_init(&v6->slot->whole_places, NULL);
     rc = read_super(v6, err);
     if (rc == RAFS_OK)
         rc = read_blobs(v6, err);

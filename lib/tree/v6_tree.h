@@ -13,6 +13,7 @@ struct v6_index;
 /* Apart from the tree, which others see as const. */
 struct v6_index_slot {
     _Atomic(struct v6_index *) index; /* NULL until a file's content is first wanted */
+    _Atomic(struct v6_places *) places, whole_places; /* NULL until a blob's is */
 };
 
 struct v6_tree {
@@ -61,5 +62,8 @@ int rafsi_v6_chunk(const struct rafsi_tree *tree, const struct rafsi_node *file,
 int rafsi_v6_find(const struct v6_tree *tree, uint32_t blob, uint32_t chunk, bool *found,
                   uint64_t *record, rafs_error *err);
 void rafsi_v6_index_free(const struct rafsi_env *env, struct v6_index *index);
+
+/* v6_place.c */
+void rafsi_v6_places_free(const struct rafsi_env *env, struct v6_places *places);
 
 #endif
