@@ -24,6 +24,7 @@
 #include "erofs.h"
 #include "error.h"
 #include "fence.h"
+#include "fill.h"
 #include "http.h"
 #include "image.h"
 #include "inode.h"

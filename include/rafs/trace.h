@@ -46,8 +46,10 @@ typedef struct rafs_trace_info {
 /** The first use of a chunk. 48 bytes. */
 typedef struct rafs_trace_event {
     uint64_t time_us;           /**< since recording began */
-    uint64_t ino;               /**< the file that was read */
-    uint64_t file_offset;       /**< where the chunk begins in it */
+    uint64_t ino;               /**< the file that was read; 0: not known, because it was
+                                     rafs_image_fill() that used the chunk */
+    uint64_t file_offset;       /**< where the chunk begins in it; 0 where that is not
+                                     known */
     uint64_t compressed_offset; /**< and in the blob */
     uint32_t length;            /**< bytes of the file */
     uint32_t compressed_size;   /**< bytes of the blob */
@@ -84,6 +86,27 @@ RAFS_API int rafs_trace_start(const rafs_image *image, rafs_error *err);
  */
 RAFS_API int rafs_trace_take(const rafs_image *image, rafs_trace **out,
                              const rafs_call *call, rafs_error *err);
+
+/**
+ * Keep what was recorded so far in the image's cache, as its trace; recording goes on.
+ *
+ * With RAFS_OPEN_TRACE this is done when the image is closed; a process that may be
+ * killed before does it now and then.
+ *
+ * @param image  an image that records and has a cache
+ * @param call   NULL: no limits
+ * @param err    out, optional
+ * @return RAFS_OK
+ *         RAFS_E_BADARG       nothing is recorded
+ *         RAFS_E_UNSUPPORTED  there is no cache that keeps traces
+ *         RAFS_E_BACKEND      it cannot be written; or as for rafs_trace_take()
+ *         RAFS_E_CORRUPT, RAFS_E_NOMEM, RAFS_E_TIMEOUT, RAFS_E_CANCELLED
+ *
+ * On failure the trace that was kept before stays. Blocks on storage: reads the whole
+ * bootstrap once. Any thread. Source: none. Since: 1.0.
+ */
+RAFS_API int rafs_trace_keep(const rafs_image *image, const rafs_call *call,
+                             rafs_error *err);
 
 /**
  * The trace that the image's cache keeps, from a run with RAFS_OPEN_TRACE.

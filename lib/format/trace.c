@@ -186,7 +186,8 @@ static int check_events(struct span whole, const struct trace_header *header,
             return rafsi_corrupt(err, at + 40, "event %u in blob %u of %u", i, event.blob,
                                  header->blobs);
         rafsi_trace_blob(whole, event.blob, &blob);
-        if (event.ino == 0 || event.length == 0 || event.length > RAFS_CHUNK_SIZE_MAX ||
+        if ((event.ino == 0 && event.offset != 0) || event.length == 0 ||
+            event.length > RAFS_CHUNK_SIZE_MAX ||
             event.chunk >= RAFS_CHUNKS_PER_BLOB_MAX ||
             event.offset > (uint64_t)INT64_MAX - event.length ||
             event.stored > (uint64_t)INT64_MAX - event.stored_size ||

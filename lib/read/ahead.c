@@ -350,7 +350,7 @@ static struct flow *flow_of(struct ahead *ahead, struct flow_set *set,
 
 /* The set is held. */
 static bool flow_on(struct ahead *ahead, struct flow *flow,
-                    const struct chunk_record *record)
+                    const struct chunk_record *record, bool blind)
 {
     uint64_t end = record->uncompressed_offset + record->uncompressed_size;
     uint64_t run, distance, most;
@@ -365,7 +365,7 @@ static bool flow_on(struct ahead *ahead, struct flow *flow,
     }
     run = flow->high - flow->first;
     /* Whoever picks files here and there wants few of those between. */
-    if (run < (ahead->reader->near ? FLOW_MIN_NEAR : FLOW_MIN) ||
+    if (run < (ahead->reader->near && !blind ? FLOW_MIN_NEAR : FLOW_MIN) ||
         flow->read < run / 8 * 7)
         return false;
     distance = rafsi_min(run, ahead->most);
@@ -375,7 +375,8 @@ static bool flow_on(struct ahead *ahead, struct flow *flow,
     return true;
 }
 
-bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
+bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      bool blind)
 {
     struct ahead *ahead = reader->ahead;
     struct flow_set *set;
@@ -387,7 +388,7 @@ bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     set = &ahead->flow_sets[chunk->record.blob % FLOW_SETS];
     if (atomic_flag_test_and_set_explicit(&set->busy, memory_order_acquire))
         return true; /* whoever is at it sees to it */
-    flows = flow_on(ahead, flow_of(ahead, set, &chunk->record), &chunk->record);
+    flows = flow_on(ahead, flow_of(ahead, set, &chunk->record), &chunk->record, blind);
     atomic_flag_clear_explicit(&set->busy, memory_order_release);
     return flows;
 }

@@ -14,9 +14,10 @@ int rafsi_ahead_new(struct rafsi_reader *reader, rafs_error *err);
 void rafsi_ahead_free(struct rafsi_reader *reader);
 
 /* Somebody is about to read this chunk. true: he goes through its blob, which is read
- * ahead across the ends of files; else rafsi_ahead_note() sees to the file alone. Never
- * waits. */
-bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
+ * ahead across the ends of files; else rafsi_ahead_note() sees to the file alone, unless
+ * blind: of which file the chunk is, nobody knows. Never waits. */
+bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      bool blind);
 
 /* Somebody is about to read the chunk at offset, and will read up to until. Never waits.
  */

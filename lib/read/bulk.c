@@ -168,7 +168,7 @@ static void keep(struct bulk *bulk, struct piece *piece, struct verified *good,
     struct rafsi_cache_key key = rafsi_chunk_key(&piece->chunk);
 
     if (bulk->cause == RAFS_CAUSE_AHEAD) {
-        rafsi_fetch_keep(reader, &piece->chunk, &key, bulk->cause, false, good);
+        rafsi_fetch_keep(reader, &piece->chunk, &key, bulk->cause, true, good);
     } else {
         if (bulk->memory)
             rafsi_cache_put(reader->cache, &key, good);

@@ -213,10 +213,8 @@ out:
     return rc;
 }
 
-/* Note a failure that no source is to blame for. */
-static void no_fault_of_a_source(struct rafsi_reader *reader,
-                                 const struct rafsi_chunk *chunk, uint32_t cause,
-                                 const rafs_error *error)
+void rafsi_fetch_blame(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                       uint32_t cause, const rafs_error *error)
 {
     rafs_error named = *error;
 
@@ -243,7 +241,7 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
 
         rc = fetch_at(reader, chunk, &fetch, part, out, &local);
         if (rc == RAFS_E_LIMIT || rc == RAFS_E_BUG)
-            no_fault_of_a_source(reader, chunk, cause, &local);
+            rafsi_fetch_blame(reader, chunk, cause, &local);
         if (rc == RAFS_E_CORRUPT) {
             rafsi_blob_strike(reader, blob, fetch.source, chunk->record.index, cause,
                               &local);
@@ -259,7 +257,7 @@ int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chu
         return rc;
     rc = rafsi_search_end(&fetch.search, err);
     if (rc == RAFS_E_BACKEND && err->os_errno == ENOENT)
-        no_fault_of_a_source(reader, chunk, cause, err);
+        rafsi_fetch_blame(reader, chunk, cause, err);
     return rc;
 }
 
@@ -276,9 +274,8 @@ static void account(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
         atomic_fetch_add_explicit(&reader->extra, size, memory_order_relaxed);
 }
 
-/* Somebody reads a chunk that was there or under way. */
-static void use(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                const struct wish *wish)
+void rafsi_fetch_use(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                     const struct wish *wish)
 {
     uint64_t size = chunk->record.compressed_size;
 
@@ -286,14 +283,15 @@ static void use(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
         return;
     atomic_fetch_add_explicit(&reader->wanted, size, memory_order_relaxed);
     atomic_fetch_sub_explicit(&reader->extra, size, memory_order_relaxed);
-    rafsi_near_note(reader, wish->file);
+    if (wish->file)
+        rafsi_near_note(reader, wish->file);
 }
 
 void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      const struct rafsi_cache_key *key, uint32_t cause, bool kept,
+                      const struct rafsi_cache_key *key, uint32_t cause, bool memory,
                       struct verified *good)
 {
-    if (!kept || cause == RAFS_CAUSE_DEMAND)
+    if (memory)
         rafsi_cache_put(reader->cache, key, good);
     account(reader, chunk, cause);
     rafsi_stats_chunk(&reader->stats, ORIGIN_FETCHED, cause);
@@ -314,16 +312,16 @@ static int begin(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       "another process is fetching it");
 }
 
-/* From the sources, with what lies beside it. */
-static int lead_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      const struct wish *wish, const rafs_call *call,
-                      struct verified **good, struct window **rest, rafs_error *err)
+int rafsi_fetch_lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                     const struct wish *wish, const rafs_call *call,
+                     struct verified **good, struct window **rest, rafs_error *err)
 {
     struct rafsi_crew *crew = NULL;
     int rc = RAFS_OK;
 
     if (wish->cause == RAFS_CAUSE_DEMAND) {
-        rafsi_near_note(reader, wish->file);
+        if (wish->file)
+            rafsi_near_note(reader, wish->file);
         crew = atomic_load(&reader->crew);
     }
     if (crew)
@@ -335,8 +333,8 @@ static int lead_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     return rc;
 }
 
-/* Whoever is offline wants to know that the cache was looked at. */
-static void say_not_cached(const struct rafsi_reader *reader, int rc, rafs_error *err)
+void rafsi_fetch_say_not_cached(const struct rafsi_reader *reader, int rc,
+                                rafs_error *err)
 {
     char why[sizeof(err->text)];
 
@@ -365,21 +363,22 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     } else {
         rc = begin(reader, chunk, wish, call, &kept, &good, &local);
         if (rc < 0)
-            no_fault_of_a_source(reader, chunk, wish->cause, &local);
+            rafsi_fetch_blame(reader, chunk, wish->cause, &local);
     }
     if (rc == RAFS_OK && good) {
         rafsi_cache_put(reader->cache, key, good);
-        use(reader, chunk, wish);
+        rafsi_fetch_use(reader, chunk, wish);
     } else if (rc == RAFS_OK) {
-        rc = lead_fetch(reader, chunk, wish, call, &good, &rest, &local);
+        rc = rafsi_fetch_lead(reader, chunk, wish, call, &good, &rest, &local);
         if (rc == RAFS_OK) {
             bool there = rafsi_kept_put(reader, chunk, kept, good, call);
 
-            rafsi_fetch_keep(reader, chunk, key, wish->cause, there, good);
+            rafsi_fetch_keep(reader, chunk, key, wish->cause,
+                             !there || wish->cause == RAFS_CAUSE_DEMAND, good);
         }
     }
     rafsi_kept_end(reader, chunk, kept);
-    say_not_cached(reader, rc, &local);
+    rafsi_fetch_say_not_cached(reader, rc, &local);
     rafsi_fail_object(&local, rc, "blob %s", reader->tree->blobs[chunk->record.blob].id);
     rafsi_flight_land(reader->flights, flight, rc, good, &local);
     rafsi_window_finish(reader, rest, call); /* those who wait for the chunk go first */
@@ -390,8 +389,8 @@ static int lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     return rc;
 }
 
-static int readable(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                    rafs_error *err)
+int rafsi_fetch_readable(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                         rafs_error *err)
 {
     int rc = rafsi_blob_readable(reader->tree, chunk->record.blob, err);
 
@@ -406,7 +405,7 @@ static int obtain(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
 {
     rafs_error local = RAFS_ERROR_INIT;
     struct rafsi_flight *flight = NULL;
-    int rc = readable(reader, chunk, &local);
+    int rc = rafsi_fetch_readable(reader, chunk, &local);
 
     if (rc == RAFS_OK)
         rc = rafsi_flight_join(reader->flights, key, call, &flight, out, &local);
@@ -414,12 +413,12 @@ static int obtain(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
         return lead(reader, chunk, key, wish, flight, call, out, err);
     if (rc == RAFS_OK) {
         rafsi_stats_chunk(&reader->stats, ORIGIN_SHARED, wish->cause);
-        use(reader, chunk, wish);
+        rafsi_fetch_use(reader, chunk, wish);
         return rc;
     }
     /* What failed for the one who led is noted already. */
     if (rc == RAFS_E_TIMEOUT || rc == RAFS_E_UNSUPPORTED)
-        no_fault_of_a_source(reader, chunk, wish->cause, &local);
+        rafsi_fetch_blame(reader, chunk, wish->cause, &local);
     if (err)
         *err = local;
     return rc;
@@ -447,7 +446,7 @@ int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     key = rafsi_chunk_key(chunk);
     good = rafsi_cache_use(reader->cache, &key);
     if (good) {
-        use(reader, chunk, wish);
+        rafsi_fetch_use(reader, chunk, wish);
         *out = good;
         return RAFS_OK;
     }
@@ -475,7 +474,7 @@ int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     key = rafsi_chunk_key(chunk);
     if (rafsi_cache_has(reader->cache, &key))
         return RAFS_OK;
-    rc = readable(reader, chunk, err);
+    rc = rafsi_fetch_readable(reader, chunk, err);
     if (rc < 0)
         return rc;
     flight = rafsi_flight_try(reader->flights, &key);

@@ -3,7 +3,7 @@
  * verified like a source's answer, for anybody may have written there. */
 #include "read/trace.h"
 
-static struct rafsi_disk_chunk place_of(const struct rafsi_chunk *chunk)
+struct rafsi_disk_chunk rafsi_kept_place(const struct rafsi_chunk *chunk)
 {
     struct rafsi_disk_chunk place = {.offset = chunk->record.uncompressed_offset,
                                      .size = chunk->record.uncompressed_size,
@@ -13,9 +13,8 @@ static struct rafsi_disk_chunk place_of(const struct rafsi_chunk *chunk)
     return place;
 }
 
-/* The blob in the cache; NULL: there is no cache, or it cannot be had now. */
-static struct rafsi_store_blob *blob_of(struct rafsi_reader *reader, uint32_t blob,
-                                        const rafs_call *call)
+struct rafsi_store_blob *rafsi_kept_blob(struct rafsi_reader *reader, uint32_t blob,
+                                         const rafs_call *call, rafs_error *err)
 {
     _Atomic(struct rafsi_store_blob *) *at;
     struct rafsi_store_blob *present;
@@ -28,7 +27,7 @@ static struct rafsi_store_blob *blob_of(struct rafsi_reader *reader, uint32_t bl
     if (present)
         return present;
     if (reader->store->open(reader->shelf, rafsi_reader_kept_id(reader, blob), call,
-                            &made, NULL) < 0)
+                            &made, err) < 0)
         return NULL;
     if (atomic_compare_exchange_strong(at, &present, made))
         return made;
@@ -45,13 +44,13 @@ static struct rafsi_store_blob *opened(const struct rafsi_reader *reader, uint32
 
 bool rafsi_kept_open(struct rafsi_reader *reader, uint32_t blob, const rafs_call *call)
 {
-    return blob_of(reader, blob, call) != NULL;
+    return rafsi_kept_blob(reader, blob, call, NULL) != NULL;
 }
 
 bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
 {
     struct rafsi_store_blob *blob = opened(reader, chunk->record.blob);
-    struct rafsi_disk_chunk place = place_of(chunk);
+    struct rafsi_disk_chunk place = rafsi_kept_place(chunk);
 
     return blob && reader->store->has(blob, &place);
 }
@@ -59,7 +58,7 @@ bool rafsi_kept_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 bool rafsi_kept_elsewhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
 {
     struct rafsi_store_blob *blob = opened(reader, chunk->record.blob);
-    struct rafsi_disk_chunk place = place_of(chunk);
+    struct rafsi_disk_chunk place = rafsi_kept_place(chunk);
 
     return blob && reader->store->elsewhere(blob, &place);
 }
@@ -68,7 +67,7 @@ bool rafsi_kept_claim(struct rafsi_reader *reader, const struct rafsi_chunk *chu
                       const rafs_call *call, struct rafsi_store_flight **flight)
 {
     struct rafsi_store_blob *blob = opened(reader, chunk->record.blob);
-    struct rafsi_disk_chunk place = place_of(chunk);
+    struct rafsi_disk_chunk place = rafsi_kept_place(chunk);
 
     *flight = NULL;
     return !blob || reader->store->attempt(blob, &place, call, flight);
@@ -78,7 +77,7 @@ static bool get(struct rafsi_reader *reader, struct rafsi_store_blob *blob,
                 const struct rafsi_chunk *chunk, uint32_t cause, const rafs_call *call,
                 struct verified **out)
 {
-    struct rafsi_disk_chunk place = place_of(chunk);
+    struct rafsi_disk_chunk place = rafsi_kept_place(chunk);
     struct rafsi_buffer *raw = NULL;
     enum rafsi_disk_from from;
     int rc = RAFS_E_NOENT;
@@ -110,8 +109,9 @@ int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chun
                      struct rafsi_store_flight **flight, struct verified **out,
                      rafs_error *err)
 {
-    struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
-    struct rafsi_disk_chunk place = place_of(chunk);
+    struct rafsi_store_blob *blob =
+        rafsi_kept_blob(reader, chunk->record.blob, call, NULL);
+    struct rafsi_disk_chunk place = rafsi_kept_place(chunk);
     int rc;
 
     *flight = NULL;
@@ -128,8 +128,9 @@ bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
                     uint32_t cause, const rafs_call *call,
                     struct rafsi_store_flight **flight, struct verified **out)
 {
-    struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
-    struct rafsi_disk_chunk place = place_of(chunk);
+    struct rafsi_store_blob *blob =
+        rafsi_kept_blob(reader, chunk->record.blob, call, NULL);
+    struct rafsi_disk_chunk place = rafsi_kept_place(chunk);
 
     *flight = NULL;
     if (!blob || get(reader, blob, chunk, cause, call, out) ||
@@ -142,8 +143,9 @@ bool rafsi_kept_put(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
                     const struct rafsi_store_flight *flight, const struct verified *good,
                     const rafs_call *call)
 {
-    struct rafsi_store_blob *blob = blob_of(reader, chunk->record.blob, call);
-    struct rafsi_disk_chunk place = place_of(chunk);
+    struct rafsi_store_blob *blob =
+        rafsi_kept_blob(reader, chunk->record.blob, call, NULL);
+    struct rafsi_disk_chunk place = rafsi_kept_place(chunk);
 
     if (!blob)
         return false;

@@ -85,6 +85,20 @@ int rafsi_plan_file(struct plan *plan, const struct rafsi_node *file, uint64_t f
     return RAFS_OK;
 }
 
+int rafsi_plan_number(struct plan *plan, uint32_t blob, uint32_t number, rafs_error *err)
+{
+    const struct rafsi_tree *tree = plan->reader->tree;
+    struct rafsi_chunk chunk = {.file_offset = 0};
+    int rc;
+
+    if (tree->super.version != 6 || blob >= tree->super.blob_count)
+        return RAFS_OK;
+    rc = rafsi_v6_chunk_of(tree, blob, number, &chunk.record, err);
+    if (rc == RAFS_E_NOENT)
+        return RAFS_OK;
+    return rc < 0 ? rc : add(plan, &chunk, 0, err);
+}
+
 int rafsi_plan_path(struct plan *plan, const char *path, const rafs_call *call,
                     rafs_error *err)
 {

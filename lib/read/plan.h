@@ -35,6 +35,8 @@ void rafsi_plan_drop(struct plan *plan);
 /* The chunks of a file between two bytes; holes are left out. */
 int rafsi_plan_file(struct plan *plan, const struct rafsi_node *file, uint64_t from,
                     uint64_t until, const rafs_call *call, rafs_error *err);
+/* v6: a chunk by its number; nothing if there is no record of it. */
+int rafsi_plan_number(struct plan *plan, uint32_t blob, uint32_t number, rafs_error *err);
 /* A file, or all files below a directory; nothing for other inodes. */
 int rafsi_plan_inode(struct plan *plan, uint64_t ino, const rafs_call *call,
                      rafs_error *err);

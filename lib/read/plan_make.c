@@ -64,6 +64,20 @@ static int plan_list(struct plan *plan, const rafs_prefetch_options *options,
 
 enum { SEGMENT_FIRST = 16 << 20, SEGMENT_LAST = 128 << 20 };
 
+/* What the image has no place for was made up, and is left out. */
+static int plan_event(struct plan *plan, const struct trace_event *event,
+                      const rafs_call *call, rafs_error *err)
+{
+    struct rafsi_reader *reader = plan->reader;
+    struct rafsi_node file;
+
+    if (event->ino == 0)
+        return rafsi_plan_number(plan, event->blob, event->chunk, err);
+    if (rafsi_tree_file(reader->tree, event->ino, &file, NULL) < 0)
+        return RAFS_OK;
+    return rafsi_plan_file(plan, &file, event->offset, event->offset + 1, call, err);
+}
+
 /*
  * In the order of time, yet in few requests: the trace is cut into segments, and each
  * ordered by place. They grow, since what is needed first should come first, and what is
@@ -77,14 +91,11 @@ int rafsi_plan_trace(struct plan *plan, const rafs_trace *trace, const rafs_call
 
     for (uint32_t i = 0; i < trace->header.events; i++) {
         struct trace_event event;
-        struct rafsi_node file;
         int rc = rafsi_call_check(&plan->reader->env, call, RAFS_STAGE_METADATA, err);
 
         rafsi_trace_event(rafsi_trace_span(trace), &trace->header, i, &event);
-        /* What the image has no place for was made up, and is left out. */
-        if (rc == RAFS_OK &&
-            rafsi_tree_file(plan->reader->tree, event.ino, &file, NULL) == RAFS_OK)
-            rc = rafsi_plan_file(plan, &file, event.offset, event.offset + 1, call, err);
+        if (rc == RAFS_OK)
+            rc = plan_event(plan, &event, call, err);
         if (rc < 0)
             return rc;
         bytes += event.stored_size;

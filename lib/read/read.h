@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "rafs/cache.h"
 #include "rafs/check.h"
+#include "rafs/fill.h"
 #include "rafs/prefetch.h"
 #include "rafs/read.h"
 #include "rafs/stats.h"
@@ -59,6 +60,16 @@ int rafsi_reader_extents(struct rafsi_reader *reader, const struct rafsi_node *f
                          uint64_t offset, rafs_extent *extents, size_t capacity,
                          size_t *count, const rafs_call *call, rafs_error *err);
 
+/* As rafs_image_fill_file() and rafs_image_fill(). */
+struct rafsi_filled {
+    uint64_t begin, end;
+};
+int rafsi_reader_fill_file(struct rafsi_reader *reader, uint32_t blob, int *fd,
+                           uint64_t *size, const rafs_call *call, rafs_error *err);
+int rafsi_reader_fill(struct rafsi_reader *reader, uint32_t blob, uint64_t offset,
+                      uint64_t len, struct rafsi_filled *out, const rafs_call *call,
+                      rafs_error *err);
+
 /* As rafs_image_check(). */
 int rafsi_reader_check(struct rafsi_reader *reader, const rafs_check_options *options,
                        rafs_check_result *result, const rafs_call *call, rafs_error *err);
@@ -73,10 +84,11 @@ int rafsi_prefetch_start(struct rafsi_reader *reader,
 int rafsi_reader_missing(struct rafsi_reader *reader, rafs_missing *out, size_t room,
                          const rafs_call *call, rafs_error *err);
 
-/* As rafs_trace_start(), rafs_trace_take() and rafs_trace_find(). */
+/* As rafs_trace_start(), rafs_trace_take(), rafs_trace_keep() and rafs_trace_find(). */
 int rafsi_tracer_start(struct rafsi_reader *reader, rafs_error *err);
 int rafsi_tracer_take(struct rafsi_reader *reader, const rafs_call *call,
                       rafs_trace **out, rafs_error *err);
+int rafsi_trace_keep(struct rafsi_reader *reader, const rafs_call *call, rafs_error *err);
 int rafsi_trace_find(struct rafsi_reader *reader, const rafs_call *call, rafs_trace **out,
                      rafs_error *err);
 /* RAFS_OPEN_TRACE: replay what the cache keeps, and record. */

@@ -211,7 +211,7 @@ static int read_chunk(struct rafsi_reader *reader, const struct rafsi_node *file
         return RAFS_OK;
     }
     /* A read knows best itself how far it goes. */
-    if (!rafsi_ahead_flow(reader, &chunk) || most > READ_LARGE)
+    if (!rafsi_ahead_flow(reader, &chunk, false) || most > READ_LARGE)
         rafsi_ahead_note(reader, file, offset, offset + most);
     rc = rafsi_fetch(reader, &chunk, &wish, call, &good, err);
     if (rc < 0)

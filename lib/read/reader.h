@@ -75,11 +75,11 @@ struct rafsi_reader {
     struct rafs_prefetch *prefetches;         /* under worker_lock */
     struct rafs_prefetch *replay;             /* of a kept trace; NULL: none */
     _Atomic(struct tracer *) tracer;          /* NULL: nothing is recorded */
-    bool trace_kept;                /* what is recorded goes into the cache in the end */
-    uint32_t trace_before;          /* events that were kept before */
-    _Atomic(uint8_t *) boot_digest; /* SHA-256 of the bootstrap; NULL until wanted */
-    struct ahead *ahead;            /* NULL: nothing is read ahead */
-    struct near *near;              /* NULL: nothing is guessed */
+    bool trace_kept; /* what is recorded goes into the cache in the end */
+    atomic_uint_least32_t trace_before;  /* events that were kept before */
+    _Atomic(uint8_t *) boot_digest;      /* SHA-256 of the bootstrap; NULL until wanted */
+    struct ahead *ahead;                 /* NULL: nothing is read ahead */
+    struct near *near;                   /* NULL: nothing is guessed */
     _Atomic(struct blob_state *) *blobs; /* as many as the image has */
     pthread_mutex_t worker_lock;
     bool worker_lock_ready;
@@ -132,6 +132,34 @@ void rafsi_kept_end(struct rafsi_reader *reader, const struct rafsi_chunk *chunk
 
 /* The blob in the cache, for rafsi_kept_has(); false: there is no cache, or not now. */
 bool rafsi_kept_open(struct rafsi_reader *reader, uint32_t blob, const rafs_call *call);
+
+/* kept_fill.c: the same for those who need chunks in the blob's file, wherever else they
+ * are. The blob's files are open, or RAFS_E_UNSUPPORTED, RAFS_E_BACKEND. */
+int rafsi_kept_ready(struct rafsi_reader *reader, uint32_t blob, const rafs_call *call,
+                     rafs_error *err);
+int rafsi_kept_hold(struct rafsi_reader *reader, uint32_t blob, uint64_t size, int *fd,
+                    const rafs_call *call, rafs_error *err);
+/* *good: it is in the file, whose bytes were compared just now. */
+int rafsi_kept_verify(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                      uint32_t cause, bool *good, rafs_error *err);
+/* The right to write it; waits for whoever has it. *flight NULL: somebody else just wrote
+ * it, look again. */
+int rafsi_kept_right(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                     const rafs_call *call, struct rafsi_store_flight **flight,
+                     rafs_error *err);
+/* From another blob of the cache; NULL: it has none. */
+struct verified *rafsi_kept_other(struct rafsi_reader *reader,
+                                  const struct rafsi_chunk *chunk, uint32_t cause,
+                                  const rafs_call *call);
+/* RAFS_OK: it is in the file. */
+int rafsi_kept_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    const struct rafsi_store_flight *flight, const struct verified *good,
+                    rafs_error *err);
+/* kept.c, for kept_fill.c. The blob as the cache has it; NULL: there is no cache, or it
+ * cannot be had now. */
+struct rafsi_store_blob *rafsi_kept_blob(struct rafsi_reader *reader, uint32_t blob,
+                                         const rafs_call *call, rafs_error *err);
+struct rafsi_disk_chunk rafsi_kept_place(const struct rafsi_chunk *chunk);
 
 /* worker.c */
 int rafsi_worker_take(struct rafsi_reader *reader, struct worker **out, rafs_error *err);
@@ -199,6 +227,10 @@ struct wish {
     const struct rafsi_node *file;
     uint64_t until; /* the bytes of the file before this one will be wanted too */
     uint32_t cause; /* RAFS_CAUSE_; but for DEMAND nobody waits for it */
+    /* In place of the file: the blob, whose bytes before `until` will be wanted too; the
+     * chunk is number `place` of those. */
+    const struct v6_places *places;
+    uint32_t place;
     /* In place of the file: chunks that are wanted too, in the order of the blob. */
     const struct rafsi_chunk *others;
     size_t other_count;
@@ -229,11 +261,27 @@ int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
  * another thread. */
 int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                       const struct wish *wish, const rafs_call *call, rafs_error *err);
-/* Remember a chunk that came from a source. kept: the cache on disk has it; then memory
- * is for those that somebody waits for. */
+/* Remember a chunk that came from a source; in memory too? */
 void rafsi_fetch_keep(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      const struct rafsi_cache_key *key, uint32_t cause, bool kept,
+                      const struct rafsi_cache_key *key, uint32_t cause, bool memory,
                       struct verified *good);
+/* RAFS_E_UNSUPPORTED if the blob is of a kind that is not read. */
+int rafsi_fetch_readable(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                         rafs_error *err);
+/* As the one that all others wait for: from the sources, with what lies beside it, which
+ * rafsi_window_finish() keeps. */
+int rafsi_fetch_lead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                     const struct wish *wish, const rafs_call *call,
+                     struct verified **good, struct window **rest, rafs_error *err);
+/* Somebody uses a chunk that was there or under way. */
+void rafsi_fetch_use(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                     const struct wish *wish);
+/* Note a failure that no source is to blame for. */
+void rafsi_fetch_blame(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                       uint32_t cause, const rafs_error *error);
+/* Whoever is offline wants to know that the cache was looked at. */
+void rafsi_fetch_say_not_cached(const struct rafsi_reader *reader, int rc,
+                                rafs_error *err);
 /* The same from the sources alone, past cache and flights; but for RAFS_CAUSE_CHECK what
  * lies beside it in a batch is put into the cache. err is not NULL. */
 int rafsi_fetch_fresh(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,

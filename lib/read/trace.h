@@ -22,7 +22,8 @@ struct span rafsi_trace_span(const rafs_trace *trace);
 /* tracer.c: what is read, as it is read. reader->tracer is NULL until somebody wants it.
  */
 void rafsi_tracer_free(struct rafsi_reader *reader);
-/* A chunk of a file is used. Takes a lock only if it was not used just now. */
+/* A chunk of a file is used; NULL: of which, nobody knows. Takes a lock only if it was
+ * not used just now. */
 void rafsi_tracer_note(struct rafsi_reader *reader, const struct rafsi_node *file,
                        const struct rafsi_chunk *chunk);
 /* Goes on from an earlier trace: what it has is not recorded again. */

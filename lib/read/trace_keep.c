@@ -130,23 +130,40 @@ int rafsi_trace_auto(struct rafsi_reader *reader, const rafs_call *call, rafs_er
         rc = replay(reader, trace, call, err);
         rafs_trace_free(trace);
     }
-    reader->trace_before = rafsi_tracer_count(reader);
+    atomic_store(&reader->trace_before, rafsi_tracer_count(reader));
     return rc == RAFS_E_CANCELLED || rc == RAFS_E_TIMEOUT || rc == RAFS_E_NOMEM ? rc
                                                                                 : RAFS_OK;
+}
+
+int rafsi_trace_keep(struct rafsi_reader *reader, const rafs_call *call, rafs_error *err)
+{
+    rafs_trace *trace = NULL;
+    bool kept;
+    int rc;
+
+    if (!reader->store || !reader->store->doc_put)
+        return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "image",
+                          "was opened without a cache that could keep a trace");
+    rc = rafsi_tracer_take(reader, call, &trace, err);
+    if (rc < 0)
+        return rc;
+    kept = reader->store->doc_put(reader->shelf, kind, trace->header.bootstrap,
+                                  trace->bytes, trace->len, call);
+    if (kept)
+        atomic_store(&reader->trace_before, trace->header.events);
+    rafs_trace_free(trace);
+    return kept ? RAFS_OK
+                : rafsi_fail(err, RAFS_E_BACKEND, RAFS_STAGE_NONE, "cache",
+                             "the trace cannot be kept");
 }
 
 void rafsi_trace_close(struct rafsi_reader *reader)
 {
     rafs_call call = RAFS_CALL_INIT;
-    rafs_trace *trace = NULL;
 
     if (!reader->trace_kept || !reader->store || !reader->store->doc_put ||
-        rafsi_tracer_count(reader) == reader->trace_before)
+        rafsi_tracer_count(reader) == atomic_load(&reader->trace_before))
         return;
     call.deadline_ns = rafsi_now_ns(&reader->env) + keep_ns;
-    if (rafsi_tracer_take(reader, &call, &trace, NULL) < 0)
-        return;
-    reader->store->doc_put(reader->shelf, kind, trace->header.bootstrap, trace->bytes,
-                           trace->len, &call);
-    rafs_trace_free(trace);
+    (void)rafsi_trace_keep(reader, &call, NULL);
 }

@@ -153,7 +153,7 @@ void rafsi_tracer_note(struct rafsi_reader *reader, const struct rafsi_node *fil
     record(reader, tracer,
            &(struct trace_event){
                .time_us = (rafsi_now_ns(&reader->env) - tracer->start_ns) / 1000,
-               .ino = file->attr.ino,
+               .ino = file ? file->attr.ino : 0,
                .offset = chunk->file_offset,
                .stored = chunk->no_record ? chunk->record.uncompressed_offset
                                           : chunk->record.compressed_offset,

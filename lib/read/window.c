@@ -28,6 +28,7 @@ struct window {
     uint64_t raw_bytes;  /* that its chunks decode to */
     struct rafsi_buffer *bytes;
     size_t source;
+    bool aside; /* what is on disk need not be in memory, whoever waits for it */
     uint32_t count;
     struct piece pieces[PIECES_MAX];
 };
@@ -254,10 +255,45 @@ static void extend_extra(struct rafsi_reader *reader, struct window *window,
     }
 }
 
+/* Chunks of the blob that follow, wanted or not. */
+static void extend_blob(struct rafsi_reader *reader, struct window *window,
+                        const struct wish *wish, const struct bounds *bounds,
+                        const rafs_call *call)
+{
+    uint32_t end = rafsi_v6_place_end(wish->places, window->pieces[0].chunk.record.blob);
+    uint32_t cause = wish->cause == RAFS_CAUSE_DEMAND ? RAFS_CAUSE_AHEAD : wish->cause;
+
+    for (uint32_t i = wish->place + 1;
+         i < end && window->count < PIECES_MAX && i - wish->place < 2 * PIECES_MAX; i++) {
+        struct rafsi_chunk next;
+        struct rafsi_store_flight *kept;
+        struct rafsi_flight *flight;
+        bool wanted, busy;
+
+        if (rafsi_v6_place_chunk(reader->tree, wish->places, i, &next, NULL) < 0 ||
+            !rafsi_plainly_placed(reader, &next))
+            break;
+        wanted = next.record.uncompressed_offset < wish->until;
+        if (place_of(window, bounds, &next, wanted ? bounds->stored : bounds->extra) !=
+            FITS)
+            break;
+        flight = board(reader, &next, call, &kept, &busy);
+        if (busy)
+            break;
+        if (flight)
+            add(window, &next, flight, kept, wanted ? wish->cause : cause);
+    }
+}
+
 static void extend(struct rafsi_reader *reader, struct window *window,
                    const struct wish *wish, struct bounds *bounds, const rafs_call *call)
 {
     bool guessed;
+
+    if (wish->places) {
+        extend_blob(reader, window, wish, bounds, call);
+        return;
+    }
 
     if (!wish->file) {
         bounds->gap = NEAR_GAP;
@@ -382,6 +418,7 @@ bool rafsi_window_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *c
     window = make(reader, chunk, source);
     if (!window)
         return false;
+    window->aside = wish->places != NULL;
     extend(reader, window, wish, &bounds, call);
     if (window->count == 1) {
         give_up(reader, window, 1);
@@ -418,7 +455,9 @@ static int finish_piece(struct rafsi_reader *reader, const struct window *window
     if (rc == RAFS_OK) {
         bool there = rafsi_kept_put(reader, &piece->chunk, piece->kept, good, call);
 
-        rafsi_fetch_keep(reader, &piece->chunk, &key, piece->cause, there, good);
+        rafsi_fetch_keep(reader, &piece->chunk, &key, piece->cause,
+                         !there || (piece->cause == RAFS_CAUSE_DEMAND && !window->aside),
+                         good);
     } else if (rc == RAFS_E_CORRUPT)
         rafsi_blob_strike(reader, piece->chunk.record.blob, window->source,
                           piece->chunk.record.index, piece->cause, &local);
