@@ -113,10 +113,6 @@ static void dispatch(struct pump *p, const struct epoll_event *e)
     case KIND_GONE:
         slots_gone(p);
         break;
-    case KIND_FUSE:
-        pump_unwatch(p, pump_fd(p, index, VAULT_FUSE));
-        slot_end(p, index);
-        break;
     }
 }
 

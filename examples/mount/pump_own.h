@@ -22,8 +22,7 @@ enum pump_kind {
     KIND_HOLDER,
     KIND_WORKER,
     KIND_WORKER_PID,
-    KIND_GONE,
-    KIND_FUSE /* by slot: an error says that it was unmounted */
+    KIND_GONE
 };
 
 struct pump_device {

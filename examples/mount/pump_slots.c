@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/stat.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,10 +112,6 @@ uint32_t slot_new(struct pump *p, const struct mount_options *o, int args)
 
 static void slot_free(struct pump *p, uint32_t slot)
 {
-    int fuse = pump_fd(p, slot, VAULT_FUSE);
-
-    if (fuse >= 0)
-        pump_unwatch(p, fuse);
     kernel_release(p, slot);
     vault_drop(p->vault, slot);
     set_state(p, slot, MOUNT_FREE);
@@ -155,7 +152,6 @@ static bool fuse_mount(struct pump *p, uint32_t slot, const struct mount_options
         snprintf(text, MOUNT_TEXT, "%s: no descriptor left", o->dir);
         return false;
     }
-    pump_watch(p, KIND_FUSE, slot, fd, 0);
     worker_tell(p, WORKER_FUSE, slot, VAULT_FUSE, fd);
     pump_wake_worker(p);
     return true;
@@ -267,6 +263,16 @@ static bool has_watch(const struct pump *p, int watch)
     return found;
 }
 
+/* Its worker saw the end, and woke us. To keep /dev/fuse in the epoll set would do
+ * without that, but wakes us at every request. */
+static void fuse_look(struct pump *p, uint32_t slot)
+{
+    struct pollfd end = {.fd = pump_fd(p, slot, VAULT_FUSE)};
+
+    if (end.fd >= 0 && poll(&end, 1, 0) == 1 && (end.revents & POLLERR))
+        slot_end(p, slot);
+}
+
 /* ---- all of them ----------------------------------------------------------------- */
 
 static void look_at(struct pump *p, uint32_t slot)
@@ -283,6 +289,8 @@ static void look_at(struct pump *p, uint32_t slot)
     case MOUNT_LIVE:
         if (s->via == VIA_KERNEL)
             kernel_look(p, slot);
+        else
+            fuse_look(p, slot);
         break;
     case MOUNT_FAILED:
         snprintf(text, sizeof text, "%.*s", (int)sizeof text - 1, s->text);
@@ -314,7 +322,7 @@ static void found(struct pump *p, uint32_t slot)
     if (slot_state(p, slot) != MOUNT_LIVE)
         return;
     if (fuse >= 0)
-        pump_watch(p, KIND_FUSE, slot, fuse, 0);
+        fuse_look(p, slot);
     else if (!has_watch(p, atomic_load(&k->watch) - 1))
         slot_end(p, slot);
     else if (!kernel_take(p, slot, text))

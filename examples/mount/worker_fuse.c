@@ -91,7 +91,8 @@ static size_t receive(struct fuse_service *s, char *buf)
         if (n < 0 && errno != ENODEV)
             fprintf(stderr, "rafs mount: %s: /dev/fuse: %s\n", s->slot->dir,
                     strerror(errno));
-        atomic_store(&s->over, true);
+        if (!atomic_exchange(&s->over, true) && s->wish.over)
+            s->wish.over(s->wish.user);
         return 0;
     }
     return 0;
@@ -184,19 +185,20 @@ static bool learn_image(struct fuse_service *s, char *why, size_t room)
 static bool replay_first(struct fuse_service *s, int first, char *why, size_t room)
 {
     char bytes[FIRST_BYTES] __attribute__((aligned(8)));
-    struct fuse_init_in *init = (void *)(bytes + sizeof(struct fuse_in_header));
+    const struct fuse_in_header *header = (void *)bytes;
+    struct fuse_init_in *init = (void *)(bytes + sizeof *header);
     struct fuse_buf message = {.mem = bytes};
     ssize_t n = pread(first, bytes, sizeof bytes, 0);
 
-    if (n < (ssize_t)(sizeof(struct fuse_in_header) + 16) ||
-        ((struct fuse_in_header *)(void *)bytes)->opcode != FUSE_INIT) {
+    if (n < (ssize_t)sizeof *header + 16 || header->opcode != FUSE_INIT ||
+        header->len > n) {
         snprintf(why, room, "the kernel's first message is not what it should be");
         return false;
     }
     /* The kernel says what it did so far, and goes on to take the lesser of what we say
      * and what the administrator, or our pump, allows. */
     init->max_readahead = FUSE_READ_MAX;
-    message.size = (size_t)n;
+    message.size = header->len;
     fuse_session_process_buf(s->session, &message);
     if (fuse_session_exited(s->session)) {
         snprintf(why, room, "libfuse does not understand this kernel");
@@ -277,6 +279,7 @@ struct fuse_service *fuse_serve(const struct fuse_wish *wish, char *why, size_t 
         snprintf(why, room, "out of memory");
         return NULL;
     }
+    s->wish = *wish;
     s->image = wish->image;
     s->slot = wish->slot;
     s->device = -1;

@@ -36,6 +36,11 @@ struct fuse_wish {
     int device;       /* /dev/fuse; duplicated */
     int first;        /* memfd: FUSE_INIT as the kernel sent it; used during the call */
     uint32_t threads; /* at most; 0: by the number of processors */
+    void *user;       /* first argument of the two, from any thread; both may be NULL */
+    /* A request failed: `doing` says which one. */
+    void (*failed)(void *user, const char *doing, const rafs_error *err);
+    /* It was unmounted: fuse_service_over() is true now. */
+    void (*over)(void *user);
 };
 
 /* NULL: not served, `why` says so in one line. */

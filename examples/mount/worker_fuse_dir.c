@@ -131,8 +131,9 @@ static void answer(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, b
     if (rc == RAFS_OK && !a.full)
         rc = add_entries(&a, &err);
     if (rc < 0 && a.used == 0) /* else with the next call */
-        fuse_reply_err(req,
-                       err.code == RAFS_E_NOTDIR ? ENOTDIR : fuse_failed(s, a.dir, &err));
+        fuse_reply_err(req, err.code == RAFS_E_NOTDIR
+                                ? ENOTDIR
+                                : fuse_failed(s, "listing", a.dir, &err));
     else
         fuse_reply_buf(req, a.bytes, a.used);
 }

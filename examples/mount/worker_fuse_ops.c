@@ -37,16 +37,14 @@ int fuse_errno(const rafs_error *err)
     }
 }
 
-int fuse_failed(struct fuse_service *s, uint64_t ino, const rafs_error *err)
+int fuse_failed(struct fuse_service *s, const char *doing, uint64_t ino,
+                const rafs_error *err)
 {
-    char line[MOUNT_TEXT];
+    char line[64];
 
-    snprintf(line, sizeof line, "inode %" PRIu64 ": %s%s%s", ino, err->object,
-             err->object[0] ? ": " : "", err->text);
-    fprintf(stderr, "rafs mount: %s: %s\n", s->slot->dir, line);
-    pthread_mutex_lock(&s->lock);
-    memcpy(s->slot->text, line, sizeof line);
-    pthread_mutex_unlock(&s->lock);
+    snprintf(line, sizeof line, "%s inode %" PRIu64, doing, ino);
+    if (s->wish.failed)
+        s->wish.failed(s->wish.user, line, err);
     return fuse_errno(err);
 }
 
@@ -56,8 +54,8 @@ static void reply_failed(fuse_req_t req, uint64_t ino, const rafs_error *err)
     bool broken = err->code == RAFS_E_CORRUPT || err->code == RAFS_E_BACKEND ||
                   err->code == RAFS_E_NOMEM || err->code == RAFS_E_BUG;
 
-    fuse_reply_err(req,
-                   broken ? fuse_failed(service_of(req), ino, err) : fuse_errno(err));
+    fuse_reply_err(req, broken ? fuse_failed(service_of(req), "looking at", ino, err)
+                               : fuse_errno(err));
 }
 
 void fuse_stat_of(const struct fuse_service *s, const rafs_attr *attr, struct stat *out)

@@ -48,6 +48,7 @@ struct readings {
 };
 
 struct fuse_service {
+    struct fuse_wish wish;
     rafs_image *image;
     struct mount_slot *slot;
     struct fuse_session *session;
@@ -96,8 +97,9 @@ int fuse_errno(const rafs_error *err);
 void fuse_stat_of(const struct fuse_service *s, const rafs_attr *attr, struct stat *out);
 void fuse_entry_of(const struct fuse_service *s, const rafs_attr *attr,
                    struct fuse_entry_param *out);
-/* Say what failed, in the log and the slot, and give the errno for the reader. */
-int fuse_failed(struct fuse_service *s, uint64_t ino, const rafs_error *err);
+/* Say what failed, and give the errno for the reader. */
+int fuse_failed(struct fuse_service *s, const char *doing, uint64_t ino,
+                const rafs_error *err);
 
 /* worker_fuse_dir.c */
 void fuse_op_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,

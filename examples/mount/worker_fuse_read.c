@@ -198,8 +198,9 @@ static void run(struct fuse_service *s, struct reading *r)
     } else if (rc < 0) {
         if (rc != RAFS_E_CANCELLED)
             atomic_fetch_add(&s->slot->failures, 1);
-        fuse_reply_err(r->req,
-                       rc == RAFS_E_CANCELLED ? EINTR : fuse_failed(s, r->ino, &err));
+        fuse_reply_err(r->req, rc == RAFS_E_CANCELLED
+                                   ? EINTR
+                                   : fuse_failed(s, "reading", r->ino, &err));
     } else if (r->whence && found == UINT64_MAX) {
         fuse_reply_err(r->req, ENXIO);
     } else if (r->whence) {
