@@ -11,13 +11,14 @@
  *   worker_ahead.c  what is filled before; traces
  *   worker_map.c    which blocks of the devices are good
  *   worker_log.c    what failed
+ *   worker_paths.c  what it may open; sandbox*.c see to that
  *   worker_fuse*.c  answers /dev/fuse
- *   sandbox.c       takes away what it does not need
  */
 
 #include <pthread.h>
 
 #include "mount.h"
+#include "sandbox.h"
 #include "worker_fuse.h"
 
 /* Called in a child that the pump forked while it had one thread. Closes whatever it does
@@ -40,7 +41,7 @@ enum {
     WORKER_STACK = 512 * 1024
 };
 
-enum served_state { SERVED_OPENING, SERVED_OPEN, SERVED_CLOSING };
+enum served_state { SERVED_NEW, SERVED_OPENING, SERVED_OPEN, SERVED_CLOSING };
 
 /* A mount that this worker has open. */
 struct served {
@@ -88,7 +89,8 @@ struct worker {
     struct served *served[MOUNTS_MAX];
     struct slot_fds fds[MOUNTS_MAX];
     uint32_t threads, idle, starting; /* that fill */
-    bool stopping;
+    bool stopping, again;
+    struct sandbox sandbox; /* that it is in */
     struct filling {
         bool used;
         uint32_t slot, device;
@@ -113,6 +115,8 @@ uint64_t worker_now_ns(void);
 /* Say in the slot's text, and in the log unless it was said much lately, what failed:
  * image, object, offset and cause. Any thread. */
 void worker_failed(struct served *served, const char *doing, const rafs_error *err);
+/* Object, offset and cause; gives `out`. */
+const char *worker_describe(const rafs_error *err, char *out, size_t room);
 /* A line for the log. */
 void worker_log(const struct served *served, int priority, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -153,6 +157,13 @@ void ahead_record(struct served *served);
 /* Before the image is closed. */
 void ahead_keep(struct served *served);
 
+/* ---- worker_paths.c -------------------------------------------------------------- */
+
+/* False: no memory, or too many. */
+bool paths_of_system(struct sandbox *out);
+bool paths_of_mount(struct mount_options *options, struct sandbox *out);
+bool paths_within(const struct sandbox *inner, const struct sandbox *outer);
+
 /* ---- worker_map.c ---------------------------------------------------------------- */
 
 /* A new one for the devices of the image, in a memfd; -1: errno says why. */
@@ -165,18 +176,5 @@ uint64_t map_set(struct fill_map *map, uint32_t device, uint64_t begin, uint64_t
 /* The first block from `from` on that is not there, in bytes; the size: none. */
 uint64_t map_next(const struct fill_map *map, uint32_t device, uint64_t from);
 bool map_complete(const struct fill_map *map);
-
-/* ---- sandbox.c ------------------------------------------------------------------- */
-
-/* What the process may still open. Paths that are not there are passed over. */
-struct sandbox {
-    const char **read, **write; /* files, or folders and what is below */
-    size_t read_count, write_count;
-    bool execute; /* helpers of credentials are configured */
-};
-/* Give up capabilities, and whatever is not in `allowed`, for ever and for all threads:
- * to be called while there is one. `said`: what could not be given up, or "". False: it
- * could not be done at all, although the kernel has it. */
-bool sandbox_enter(const struct sandbox *allowed, char *said, size_t room);
 
 #endif
