@@ -184,9 +184,12 @@ enum vault_role {
     VAULT_DEVICE, /* kernel, by index: the detached mount of the blob's file, whose mark
                      gives events for what EROFS reads and for nobody else. A WORKER_FD of
                      this role carries the file itself, of which the pump makes it */
-    VAULT_FUSE,   /* fuse: /dev/fuse */
-    VAULT_INIT,   /* fuse: memfd, the first message, replayed to a new worker */
-    VAULT_GONE    /* inotify: IN_UNMOUNT of the mount's root */
+    VAULT_FILE, /* kernel, by index: that file as rafs_image_fill_file() gave it. As long
+                   as somebody has it, no cache deletes the file; and a worker that opens
+                   the image anew sees by it whether it would fill another one */
+    VAULT_FUSE, /* fuse: /dev/fuse */
+    VAULT_INIT, /* fuse: memfd, the first message, replayed to a new worker */
+    VAULT_GONE  /* inotify: IN_UNMOUNT of the mount's root */
 };
 
 struct vault;

@@ -52,9 +52,12 @@ uint64_t mount_id_of(int fd, const char *path)
 bool kernel_device(struct pump *p, uint32_t slot, uint32_t index, int file)
 {
     struct stat st;
-    int tree;
+    int tree, kept;
 
     if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode) || index >= MOUNT_DEVICES_MAX)
+        return false;
+    kept = fcntl(file, F_DUPFD_CLOEXEC, 0);
+    if (kept < 0 || !vault_put(p->vault, slot, VAULT_FILE, index, kept))
         return false;
     tree = (int)syscall(SYS_open_tree, file, "",
                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);

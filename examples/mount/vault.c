@@ -39,8 +39,12 @@ static const _Atomic int32_t *entry_of(const struct vault *vault, uint32_t slot,
 {
     if (slot >= MOUNTS_MAX || role >= VAULT_ROLES)
         return NULL;
-    if (role == VAULT_DEVICE)
-        return index < MOUNT_DEVICES_MAX ? &vault->slots[slot].device[index] : NULL;
+    if (role == VAULT_DEVICE || role == VAULT_FILE) {
+        if (index >= MOUNT_DEVICES_MAX)
+            return NULL;
+        return role == VAULT_DEVICE ? &vault->slots[slot].device[index]
+                                    : &vault->slots[slot].file[index];
+    }
     return index == 0 ? &vault->slots[slot].fd[role] : NULL;
 }
 
@@ -62,6 +66,7 @@ void kept_close(_Atomic int32_t *entry)
 bool vault_put(struct vault *vault, uint32_t slot, uint32_t role, uint32_t index, int fd)
 {
     struct kept_slot *kept = slot < MOUNTS_MAX ? &vault->slots[slot] : NULL;
+    _Atomic int32_t *entry;
     int before;
 
     if (!entry_of(vault, slot, role, index) || fd < 0) {
@@ -69,9 +74,10 @@ bool vault_put(struct vault *vault, uint32_t slot, uint32_t role, uint32_t index
             close(fd);
         return false;
     }
-    before = atomic_exchange(
-                 role == VAULT_DEVICE ? &kept->device[index] : &kept->fd[role], fd + 1) -
-             1;
+    entry = role == VAULT_DEVICE ? &kept->device[index]
+            : role == VAULT_FILE ? &kept->file[index]
+                                 : &kept->fd[role];
+    before = atomic_exchange(entry, fd + 1) - 1;
     if (before >= 0 && before != fd)
         close(before);
     return true;
@@ -86,8 +92,10 @@ void vault_drop(struct vault *vault, uint32_t slot)
     kept = &vault->slots[slot];
     for (uint32_t role = 0; role < VAULT_ROLES; role++)
         kept_close(&kept->fd[role]);
-    for (uint32_t i = 0; i < MOUNT_DEVICES_MAX; i++)
+    for (uint32_t i = 0; i < MOUNT_DEVICES_MAX; i++) {
         kept_close(&kept->device[i]);
+        kept_close(&kept->file[i]);
+    }
 }
 
 /* ---- what is not ours ------------------------------------------------------------ */
@@ -121,7 +129,7 @@ static bool note_slot(struct numbers *n, const struct kept_slot *kept)
     for (uint32_t role = 0; good && role < VAULT_ROLES; role++)
         good = note(n, kept_fd(&kept->fd[role]));
     for (uint32_t i = 0; good && i < MOUNT_DEVICES_MAX; i++)
-        good = note(n, kept_fd(&kept->device[i]));
+        good = note(n, kept_fd(&kept->device[i])) && note(n, kept_fd(&kept->file[i]));
     return good;
 }
 
@@ -197,6 +205,9 @@ struct vault *vault_for_worker(const struct vault *vault)
             if (fd >= 0 && is_workers(slot, role))
                 atomic_store(&mine->slots[slot].fd[role], fd + 1);
         }
+        for (uint32_t i = 0; i < MOUNT_DEVICES_MAX; i++)
+            atomic_store(&mine->slots[slot].file[i],
+                         kept_fd(&vault->slots[slot].file[i]) + 1);
     }
     return mine;
 }

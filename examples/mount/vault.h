@@ -39,7 +39,7 @@ struct kept_event {
 
 struct kept_slot {
     _Atomic int32_t fd[VAULT_ROLES]; /* number + 1; 0: none */
-    _Atomic int32_t device[MOUNT_DEVICES_MAX];
+    _Atomic int32_t device[MOUNT_DEVICES_MAX], file[MOUNT_DEVICES_MAX];
     _Atomic uint64_t mount_id; /* of what is or is about to be mounted; 0: nothing yet */
     _Atomic int32_t watch;     /* of VAULT_GONE, + 1 */
     _Atomic uint32_t detached; /* by us: it ends when its last user leaves */
