@@ -16,7 +16,6 @@ int rafsi_relaid_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
     struct build_image *image = &relaid->image;
 
     memset(relaid, 0, sizeof(*relaid));
-    relaid->tree = tree;
     image->env = *env;
     rafsi_arena_init(&image->arena, &image->env);
     image->chunks.env = &image->env;

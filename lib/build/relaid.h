@@ -17,13 +17,12 @@
 
 struct rafsi_relaid {
     struct build_image image;
-    const struct rafsi_tree *tree; /* borrowed */
     uint32_t
         *order;     /* numbers of chunks, in the order of their places; by _move, _pack */
     uint32_t count; /* of them */
 };
 
-/* Free it in any case. */
+/* Cleared but for image.env; to be freed in any case. The tree is not needed after it. */
 int rafsi_relaid_new(const struct rafsi_env *env, const struct rafsi_tree *tree,
                      const rafs_call *call, struct rafsi_relaid *relaid, rafs_error *err);
 void rafsi_relaid_free(struct rafsi_relaid *relaid);
