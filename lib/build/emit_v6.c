@@ -21,7 +21,7 @@ static uint64_t round_up(uint64_t value, uint64_t power)
 static int mark_chunks(struct v6_emit *v6, const struct build_node *node)
 {
     const struct build_image *image = v6->emit.image;
-    uint32_t count = rafsi_emit_chunks(image, node->inode);
+    uint32_t count = image->whole ? 0 : rafsi_emit_chunks(image, node->inode);
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = node->inode->chunks[i];
@@ -113,9 +113,9 @@ static int place_all(struct v6_emit *v6)
     v6->ext.chunks_at = v6->blocks_at + places.blocks * V6_BLOCK_BYTES;
     v6->file_size = round_up(v6->ext.chunks_at + v6->ext.chunk_count * CHUNK_RECORD_BYTES,
                              V6_BLOCK_BYTES);
-    if (v6->file_size / V6_BLOCK_BYTES > UINT32_MAX)
+    if ((v6->file_size + v6->emit.image->data_bytes) / V6_BLOCK_BYTES >= V6_HOLE)
         return rafsi_fail(v6->emit.err, RAFS_E_LIMIT, RAFS_STAGE_NONE, "bootstrap",
-                          "a bootstrap of more than 2^32 blocks");
+                          "a file of more than 2^32 blocks");
     return RAFS_OK;
 }
 
@@ -166,20 +166,12 @@ static uint64_t flags_of(const struct v6_emit *v6)
     return flags | (encrypted ? SB_ENCRYPTION_AES_128_XTS : SB_ENCRYPTION_NONE);
 }
 
-/* Tables are there; what follows them is where inodes begin. */
-static int begin(struct v6_emit *v6)
+/* Tables of RAFS; where they end. */
+static int begin_tables(struct v6_emit *v6, uint64_t *out)
 {
     const struct build_image *image = v6->emit.image;
-    uint64_t words = image->chunks.count / 64 + 1;
     uint64_t end;
 
-    v6->marks = rafsi_alloc_zero(&image->env, (size_t)words * sizeof(*v6->marks));
-    if (!v6->marks)
-        return rafsi_fail_nomem(v6->emit.err, (size_t)words * sizeof(*v6->marks));
-    if (image->names > INT32_MAX)
-        return rafsi_fail(v6->emit.err, RAFS_E_LIMIT, RAFS_STAGE_NONE, "bootstrap",
-                          "%llu names; v6 holds 2^31 - 1",
-                          (unsigned long long)image->names);
     v6->ext.blobs_at = round_up(
         V6_DEVICES_AT + (uint64_t)v6->emit.blobs * V6_DEVICE_BYTES, V6_BLOCK_BYTES);
     end = v6->ext.blobs_at + (uint64_t)v6->emit.blobs * V6_BLOB_BYTES;
@@ -191,14 +183,37 @@ static int begin(struct v6_emit *v6)
         v6->ext.prefetch_count = (uint32_t)image->prefetch_count;
         end += (uint64_t)v6->ext.prefetch_count * 4;
     }
-    v6->begin.at = round_up(end, V6_BLOCK_BYTES);
-    v6->super.root_nid = ROOT_NID;
-    v6->super.meta_at = v6->begin.at - V6_BLOCK_BYTES;
-    v6->super.inodes = image->names;
     v6->super.devices = v6->emit.blobs;
     v6->super.moved = image->moved;
     v6->ext.chunk_size = image->chunk_size;
     v6->ext.flags = flags_of(v6);
+    *out = end;
+    return RAFS_OK;
+}
+
+/* Tables are there; what follows them is where inodes begin. */
+static int begin(struct v6_emit *v6)
+{
+    const struct build_image *image = v6->emit.image;
+    uint64_t words = image->chunks.count / 64 + 1;
+    uint64_t end = V6_SUPER_AT + V6_SUPER_BYTES;
+    int rc;
+
+    v6->marks = rafsi_alloc_zero(&image->env, (size_t)words * sizeof(*v6->marks));
+    if (!v6->marks)
+        return rafsi_fail_nomem(v6->emit.err, (size_t)words * sizeof(*v6->marks));
+    if (image->names > INT32_MAX)
+        return rafsi_fail(v6->emit.err, RAFS_E_LIMIT, RAFS_STAGE_NONE, "bootstrap",
+                          "%llu names; v6 holds 2^31 - 1",
+                          (unsigned long long)image->names);
+    rc = image->whole ? RAFS_OK : begin_tables(v6, &end);
+    if (rc < 0)
+        return rc;
+    v6->begin.at = round_up(end, V6_BLOCK_BYTES);
+    v6->super.root_nid = ROOT_NID;
+    v6->super.meta_at = v6->begin.at - V6_BLOCK_BYTES;
+    v6->super.inodes = image->names;
+    v6->super.whole = image->whole;
     return RAFS_OK;
 }
 
@@ -207,12 +222,15 @@ static int write_supers(struct v6_emit *v6)
     uint8_t super[V6_SUPER_BYTES], ext[V6_EXT_SUPER_BYTES];
     int rc = rafsi_emit_pad(&v6->emit, V6_SUPER_AT);
 
-    if (v6->super.devices != 0)
-        v6->super.blocks = (uint32_t)(v6->file_size / V6_BLOCK_BYTES);
+    if (v6->super.devices != 0 || v6->super.whole)
+        v6->super.blocks =
+            (uint32_t)((v6->file_size + v6->emit.image->data_bytes) / V6_BLOCK_BYTES);
     rafsi_v6_super_put(&v6->super, super);
-    rafsi_v6_ext_super_put(&v6->ext, v6->emit.blobs, ext);
     if (rc == RAFS_OK)
         rc = rafsi_emit_put(&v6->emit, super, sizeof(super));
+    if (v6->super.whole)
+        return rc;
+    rafsi_v6_ext_super_put(&v6->ext, v6->emit.blobs, ext);
     if (rc == RAFS_OK)
         rc = rafsi_emit_put(&v6->emit, ext, sizeof(ext));
     if (rc == RAFS_OK)
@@ -252,7 +270,7 @@ int rafsi_emit_v6(struct build_image *image, uint32_t *used, rafsi_write_fn writ
 {
     struct v6_emit v6 = {
         .emit = {.image = image, .write = write, .user = user, .call = call, .err = err}};
-    int rc = rafsi_emit_begin(&v6.emit, V6_BLOBS_MAX - 1);
+    int rc = rafsi_emit_begin(&v6.emit, image->whole ? RAFS_BLOBS_MAX : V6_BLOBS_MAX - 1);
 
     if (rc == RAFS_OK)
         rc = begin(&v6);
@@ -260,7 +278,7 @@ int rafsi_emit_v6(struct build_image *image, uint32_t *used, rafsi_write_fn writ
         rc = place_all(&v6);
     if (rc == RAFS_OK)
         rc = write_supers(&v6);
-    if (rc == RAFS_OK)
+    if (rc == RAFS_OK && !image->whole)
         rc = write_blobs(&v6);
     if (rc == RAFS_OK)
         rc = write_prefetch(&v6);

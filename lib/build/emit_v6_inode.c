@@ -19,7 +19,7 @@ static bool contiguous(const struct build_image *image, const struct build_inode
         if (inode->chunks[i] == NO_CHUNK)
             return false;
         chunk = rafsi_chunks_at(&image->chunks, inode->chunks[i]);
-        if (chunk->blob != before->blob ||
+        if ((chunk->blob != before->blob && !image->whole) ||
             chunk->uncompressed_offset != before->uncompressed_offset + image->chunk_size)
             return false;
         before = chunk;
@@ -110,6 +110,10 @@ static struct v6_chunk_addr address_of(const struct v6_emit *v6, uint32_t number
     if (number == NO_CHUNK)
         return (struct v6_chunk_addr){.hole = true};
     chunk = rafsi_chunks_at(&v6->emit.image->chunks, number);
+    if (v6->emit.image->whole)
+        return (struct v6_chunk_addr){.own = true,
+                                      .uncompressed_offset =
+                                          v6->file_size + chunk->uncompressed_offset};
     return (struct v6_chunk_addr){.blob = v6->emit.number[chunk->blob],
                                   .chunk = chunk->index,
                                   .uncompressed_offset = chunk->uncompressed_offset};

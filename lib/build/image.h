@@ -139,6 +139,9 @@ struct build_image {
     uint32_t digest_algorithm;
     uint32_t chunk_size;
     bool no_owners;
+    bool whole;          /* v6: content follows the metadata, and chunks' places count
+                            from where it begins */
+    uint64_t data_bytes; /* of that content */
     bool moved; /* v6: chunks lie elsewhere in their blobs than these say themselves */
     /* Of directories that no entry speaks of. */
     uint32_t implied_uid;

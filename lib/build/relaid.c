@@ -34,13 +34,14 @@ void rafsi_relaid_free(struct rafsi_relaid *relaid)
     struct build_image *image = &relaid->image;
 
     rafsi_free(&image->env, relaid->order);
+    rafsi_free(&image->env, relaid->was);
     rafsi_chunks_free(&image->chunks);
     rafsi_blobs_free(&image->blobs);
     rafsi_arena_free(&image->arena);
 }
 
 /* The order of places. What is equal in all of it is one chunk, in a table of two. */
-static bool before(const struct build_image *image, uint32_t a, uint32_t b)
+bool rafsi_relaid_before(const struct build_image *image, uint32_t a, uint32_t b)
 {
     const struct build_chunk *x = rafsi_chunks_at(&image->chunks, a);
     const struct build_chunk *y = rafsi_chunks_at(&image->chunks, b);
@@ -61,8 +62,8 @@ static bool before(const struct build_image *image, uint32_t a, uint32_t b)
 /* Two sorted parts, [0, middle) and [middle, count), become one; parts that follow each
  * other already, as they do where a blob was written in the order of its tree, cost one
  * comparison. */
-static void merge(const struct build_image *image, uint32_t *at, uint32_t middle,
-                  uint32_t count, uint32_t *room)
+static void merge(const struct build_image *image, rafsi_chunk_before before,
+                  uint32_t *at, uint32_t middle, uint32_t count, uint32_t *room)
 {
     uint32_t i = 0, k = middle, out = 0;
 
@@ -74,33 +75,28 @@ static void merge(const struct build_image *image, uint32_t *at, uint32_t middle
     memcpy(at + out, room + i, (middle - i) * sizeof(*at));
 }
 
-/* By blob and old place: stable, without recursion, fast for what is in order. */
-static int sort(struct rafsi_relaid *relaid, rafs_error *err)
+int rafsi_relaid_sort(const struct build_image *image, rafsi_chunk_before before,
+                      uint32_t **out, rafs_error *err)
 {
-    const struct build_image *image = &relaid->image;
     uint64_t count = image->chunks.count;
     size_t bytes = (size_t)(count + 1) * sizeof(uint32_t);
+    uint32_t *order = rafsi_alloc(&image->env, bytes);
     uint32_t *room = rafsi_alloc(&image->env, bytes);
 
-    relaid->order = rafsi_alloc(&image->env, bytes);
-    if (!relaid->order || !room) {
+    if (!order || !room) {
+        rafsi_free(&image->env, order);
         rafsi_free(&image->env, room);
         return rafsi_fail_nomem(err, 2 * bytes);
     }
-    relaid->count = (uint32_t)count;
     for (uint32_t i = 0; i < count; i++)
-        relaid->order[i] = i;
+        order[i] = i;
     for (uint64_t width = 1; width < count; width *= 2)
         for (uint64_t at = 0; at + width < count; at += 2 * width)
-            merge(image, relaid->order + at, (uint32_t)width,
+            merge(image, before, order + at, (uint32_t)width,
                   (uint32_t)rafsi_min(2 * width, count - at), room);
     rafsi_free(&image->env, room);
+    *out = order;
     return RAFS_OK;
-}
-
-static uint64_t round_up(uint64_t value)
-{
-    return (value + V6_BLOCK_BYTES - 1) & ~(uint64_t)(V6_BLOCK_BYTES - 1);
 }
 
 /* Do all chunks begin at blocks, and in no block of another one? */
@@ -141,7 +137,7 @@ static int fit_blob(struct blob_record *record, uint32_t chunks, uint64_t stored
                           (unsigned long long)record->compressed_size);
     record->features = RAFS_BLOB_ALIGNED | RAFS_BLOB_CHUNK_INFO_V2;
     record->chunk_count = chunks;
-    record->uncompressed_size = round_up(end);
+    record->uncompressed_size = rafsi_relaid_round(end);
     record->ci_offset = record->compressed_size;
     record->ci_uncompressed_size = (uint64_t)chunks * CI_V2_BYTES;
     return RAFS_OK;
@@ -161,7 +157,7 @@ static int place_blob(struct rafsi_relaid *relaid, uint32_t from, uint32_t until
         chunk->index = i - from;
         chunk->flags &= CHUNK_COMPRESSED | CHUNK_HAS_CRC32;
         if (image->moved)
-            chunk->uncompressed_offset = round_up(end);
+            chunk->uncompressed_offset = rafsi_relaid_round(end);
         end = chunk->uncompressed_offset + chunk->uncompressed_size;
         stored_end = chunk->compressed_offset + chunk->compressed_size;
         stored = stored_end > stored ? stored_end : stored;
@@ -173,10 +169,11 @@ int rafsi_relaid_move(struct rafsi_relaid *relaid, rafs_error *err)
 {
     struct build_image *image = &relaid->image;
     uint32_t from = 0;
-    int rc = sort(relaid, err);
+    int rc = rafsi_relaid_sort(image, rafsi_relaid_before, &relaid->order, err);
 
     if (rc < 0)
         return rc;
+    relaid->count = image->chunks.count;
     image->moved = !in_place(relaid);
     for (uint32_t i = 1; rc == RAFS_OK && i <= relaid->count; i++) {
         const struct build_chunk *first =

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "convert/erofs.h"
+#include "convert/erofs_impl.h"
 
 #include <string.h>
 
@@ -8,16 +8,7 @@ enum { PIECE = 256 << 10 };
  * in the order of the tree, and what an image keeps of it in memory is less. */
 enum { HELD_MAX = 64 << 20 };
 
-/* A file on its way out: counted, hashed, progress told. */
-struct out {
-    const struct rafsi_erofs *erofs;
-    struct rafsi_hash hash;
-    uint64_t written;
-    uint64_t total; /* 0: not known */
-    uint64_t ticked_ns;
-};
-
-static void tick(struct out *out, bool always)
+static void tick(struct erofs_out *out, bool always)
 {
     enum { TICK_NS = 100000000 };
     const rafs_erofs_options *options = out->erofs->options;
@@ -34,11 +25,10 @@ static void tick(struct out *out, bool always)
     options->progress(options->progress_user, &progress);
 }
 
-/* For the emitter, too. */
-static int put(void *user, const void *data, size_t len, const rafs_call *call,
-               rafs_error *err)
+int rafsi_erofs_put(void *user, const void *data, size_t len, const rafs_call *call,
+                    rafs_error *err)
 {
-    struct out *out = user;
+    struct erofs_out *out = user;
     int rc = rafsi_call_check(out->erofs->env, call, RAFS_STAGE_NONE, err);
 
     if (rc == RAFS_OK)
@@ -66,8 +56,8 @@ static int check_blobs(const struct rafsi_tree *tree, rafs_error *err)
 }
 
 /* The bootstrap as it is. */
-static int write_own(struct out *out, rafs_erofs_result *result, const rafs_call *call,
-                     rafs_error *err)
+static int write_own(struct erofs_out *out, rafs_erofs_result *result,
+                     const rafs_call *call, rafs_error *err)
 {
     const struct rafsi_erofs *erofs = out->erofs;
     const struct rafsi_source *source = erofs->tree->source;
@@ -82,7 +72,7 @@ static int write_own(struct out *out, rafs_erofs_result *result, const rafs_call
 
         rc = rafsi_source_stream(source, at, len, piece, err);
         if (rc == RAFS_OK)
-            rc = put(out, piece, len, call, err);
+            rc = rafsi_erofs_put(out, piece, len, call, err);
     }
     rafsi_free(erofs->env, piece);
     result->flags = RAFS_EROFS_OWN;
@@ -150,9 +140,8 @@ static int tree_held(const struct rafsi_erofs *erofs, struct rafsi_tree **out,
     return rc;
 }
 
-/* Names, attributes, chunks. */
-static int take_in(const struct rafsi_erofs *erofs, struct rafsi_relaid *relaid,
-                   const rafs_call *call, rafs_error *err)
+int rafsi_erofs_take_in(const struct rafsi_erofs *erofs, struct rafsi_relaid *relaid,
+                        const rafs_call *call, rafs_error *err)
 {
     struct rafsi_tree *held = NULL;
     int rc = RAFS_OK;
@@ -166,19 +155,19 @@ static int take_in(const struct rafsi_erofs *erofs, struct rafsi_relaid *relaid,
 }
 
 /* Of version 5: the same image as one of version 6. */
-static int write_relaid(struct out *out, rafs_erofs_result *result, const rafs_call *call,
-                        rafs_error *err)
+static int write_relaid(struct erofs_out *out, rafs_erofs_result *result,
+                        const rafs_call *call, rafs_error *err)
 {
     const struct rafsi_erofs *erofs = out->erofs;
     uint32_t *used = NULL;
     struct rafsi_relaid relaid = {.image = {.env = *erofs->env}};
-    int rc = take_in(erofs, &relaid, call, err);
+    int rc = rafsi_erofs_take_in(erofs, &relaid, call, err);
 
     if (rc == RAFS_OK)
         rc = rafsi_relaid_move(&relaid, err);
     if (rc == RAFS_OK) {
         used = rafsi_alloc(erofs->env, (relaid.image.blobs.count + 1u) * sizeof(*used));
-        rc = used ? rafsi_emit_v6(&relaid.image, used, put, out, call, err)
+        rc = used ? rafsi_emit_v6(&relaid.image, used, rafsi_erofs_put, out, call, err)
                   : rafsi_fail_nomem(err, relaid.image.blobs.count * sizeof(*used));
     }
     if (rc == RAFS_OK) {
@@ -191,14 +180,13 @@ static int write_relaid(struct out *out, rafs_erofs_result *result, const rafs_c
     return rc;
 }
 
-static int write_some(struct out *out, rafs_erofs_result *result, const rafs_call *call,
-                      rafs_error *err)
+static int write_some(struct erofs_out *out, rafs_erofs_result *result,
+                      const rafs_call *call, rafs_error *err)
 {
     const struct rafsi_erofs *erofs = out->erofs;
 
     if (erofs->options->flags & RAFS_EROFS_WHOLE)
-        return rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "image",
-                          "whole is not there yet");
+        return rafsi_erofs_whole(out, result, call, err);
     return erofs->tree->super.version == 6 ? write_own(out, result, call, err)
                                            : write_relaid(out, result, call, err);
 }
@@ -207,7 +195,7 @@ int rafsi_erofs_write(const struct rafsi_erofs *erofs, rafs_erofs_result *result
                       const rafs_call *call, rafs_error *err)
 {
     rafs_erofs_result made = {.struct_size = sizeof(made)};
-    struct out out = {.erofs = erofs};
+    struct erofs_out out = {.erofs = erofs};
     int rc = check_blobs(erofs->tree, err);
 
     if (rc == RAFS_OK)

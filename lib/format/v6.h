@@ -44,6 +44,7 @@ struct v6_super {
     uint64_t meta_at; /* position that nids are counted from */
     uint32_t blocks;  /* of the bootstrap, or of its devices; 0 if there are none */
     uint32_t devices;
+    bool whole; /* content lies behind the metadata: plain EROFS, without RAFS' tables */
     bool moved; /* librafs laid the image out anew, and chunks lie elsewhere than other
                    images of the same blobs have them */
 };
@@ -140,6 +141,7 @@ bool rafsi_v6_xattr_put(const char *name, size_t len, uint16_t value_len,
 /* Where a part of a file lies. */
 struct v6_chunk_addr {
     bool hole;      /* reads as zeros, and the rest means nothing */
+    bool own;       /* behind the metadata: blob and chunk mean nothing; never decoded */
     uint32_t blob;  /* index into the blob table */
     uint32_t chunk; /* index in the blob */
     uint64_t uncompressed_offset;

@@ -224,10 +224,11 @@ void rafsi_v6_chunk_addr_put(const struct v6_chunk_addr *addr,
                              uint8_t out[V6_CHUNK_ADDR_BYTES])
 {
     struct pen pen = pen_of(out, V6_CHUNK_ADDR_BYTES);
+    bool blob = !addr->hole && !addr->own;
 
-    put_u16(&pen, (uint16_t)addr->chunk);
-    put_u8(&pen, addr->hole ? 0 : (uint8_t)(addr->blob + 1));
-    put_u8(&pen, (uint8_t)(addr->chunk >> 16));
+    put_u16(&pen, blob ? (uint16_t)addr->chunk : 0);
+    put_u8(&pen, blob ? (uint8_t)(addr->blob + 1) : 0);
+    put_u8(&pen, blob ? (uint8_t)(addr->chunk >> 16) : 0);
     put_u32(&pen, addr->hole ? V6_HOLE
                              : (uint32_t)(addr->uncompressed_offset / V6_BLOCK_BYTES));
 }

@@ -5,6 +5,8 @@
 
 #define EROFS_MAGIC 0xe0f5e1e2u
 #define COMPAT_RAFS_V6 0x40000000u
+#define COMPAT_MTIME 0x2u
+#define INCOMPAT_CHUNKED 0x4u
 #define INCOMPAT_RAFS 0xcu /* chunked files, device table */
 #define BLOCK_BITS 12
 #define BLOCK_BITS_TARFS 9
@@ -104,6 +106,7 @@ int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
     kind.reserved = take_bytes(&c, RESERVED_BYTES);
     if (c.overrun)
         return rafsi_corrupt(err, bytes.origin, "file ends within the super block");
+    super.whole = false;
     super.moved = memcmp(volume, moved_name, VOLUME_BYTES) == 0;
     rc = check_kind(&kind, bytes.origin, err);
     if (rc < 0)
@@ -142,7 +145,7 @@ void rafsi_v6_super_put(const struct v6_super *super, uint8_t out[V6_SUPER_BYTES
 
     put_u32(&pen, EROFS_MAGIC);
     put_u32(&pen, 0);
-    put_u32(&pen, COMPAT_RAFS_V6);
+    put_u32(&pen, super->whole ? COMPAT_MTIME : COMPAT_RAFS_V6);
     put_u8(&pen, BLOCK_BITS);
     put_u8(&pen, 0);
     put_u16(&pen, (uint16_t)super->root_nid);
@@ -157,10 +160,10 @@ void rafsi_v6_super_put(const struct v6_super *super, uint8_t out[V6_SUPER_BYTES
         put_bytes(&pen, moved_name, VOLUME_BYTES);
     else
         put_zeros(&pen, VOLUME_BYTES);
-    put_u32(&pen, INCOMPAT_RAFS);
+    put_u32(&pen, super->whole ? INCOMPAT_CHUNKED : INCOMPAT_RAFS);
     put_u16(&pen, 0);
     put_u16(&pen, (uint16_t)super->devices);
-    put_u16(&pen, DEVICE_SLOT);
+    put_u16(&pen, super->whole ? 0 : DEVICE_SLOT);
     put_zeros(&pen, RESERVED_BYTES);
 }
 

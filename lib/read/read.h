@@ -55,6 +55,16 @@ int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file
                       uint64_t offset, const rafs_iovec *iov, size_t iov_count,
                       size_t *nread, const rafs_call *call, rafs_error *err);
 
+/*
+ * chunks[0, count), none of them a hole, one after the other: each is given to `take`
+ * once it is verified. Those that lie beside each other in a blob may travel together.
+ */
+typedef int (*rafsi_take_fn)(void *user, size_t i, const uint8_t *bytes, size_t len,
+                             const rafs_call *call, rafs_error *err);
+int rafsi_reader_chunks(struct rafsi_reader *reader, const struct rafsi_chunk *chunks,
+                        size_t count, rafsi_take_fn take, void *user,
+                        const rafs_call *call, rafs_error *err);
+
 /* As rafs_image_get_extents(). */
 int rafsi_reader_extents(struct rafsi_reader *reader, const struct rafsi_node *file,
                          uint64_t offset, rafs_extent *extents, size_t capacity,

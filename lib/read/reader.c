@@ -262,6 +262,32 @@ int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file
     return rc;
 }
 
+int rafsi_reader_chunks(struct rafsi_reader *reader, const struct rafsi_chunk *chunks,
+                        size_t count, rafsi_take_fn take, void *user,
+                        const rafs_call *call, rafs_error *err)
+{
+    int rc = RAFS_OK;
+
+    for (size_t i = 0; rc == RAFS_OK && i < count; i++) {
+        struct wish wish = {.cause = RAFS_CAUSE_PREFETCH,
+                            .others = chunks + i + 1,
+                            .other_count = count - i - 1};
+        struct verified *good = NULL;
+
+        rc = rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, err);
+        if (rc == RAFS_OK)
+            rc = rafsi_fetch(reader, &chunks[i], &wish, call, &good, err);
+        if (rc == RAFS_OK && rafsi_verified_size(good) != chunks[i].length)
+            rc = rafsi_fail(err, RAFS_E_BUG, RAFS_STAGE_VERIFY, NULL,
+                            "a verified chunk is of another size than the plan says");
+        if (rc == RAFS_OK)
+            rc = take(user, i, rafsi_verified_bytes(good), (size_t)chunks[i].length, call,
+                      err);
+        rafsi_verified_drop(good);
+    }
+    return rc;
+}
+
 /* Say where a chunk lies that is batched or has no record: the first source that can tell
  * does. */
 static int locate_anywhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
