@@ -274,6 +274,7 @@ int cmd_chunks(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_copy(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_extract(int argc, char **argv);
 int cmd_find(int argc, char **argv);
 int cmd_info(int argc, char **argv);

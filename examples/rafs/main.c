@@ -17,6 +17,7 @@ static const struct {
     {"convert", cmd_convert, "make a RAFS image of an ordinary one"},
     {"copy", cmd_copy, "copy an image to another registry, layout or archive"},
     {"diff", cmd_diff, "show in what a directory, tar or image differs"},
+    {"export", cmd_export, "write an image as EROFS, for Linux to mount"},
     {"extract", cmd_extract, "restore files into a directory"},
     {"find", cmd_find, "print paths that pass tests"},
     {"info", cmd_info, "show what an image is"},
