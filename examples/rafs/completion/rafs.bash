@@ -4,7 +4,7 @@
 _rafs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='build cache cat check chunks convert copy diff extract find help info ls merge mount optimize prefetch pull push readlink sharing stat status tar trace umount'
+    local commands='build cache cat check chunks convert copy diff export extract find help info ls merge mount optimize prefetch pull push readlink sharing stat status tar trace umount'
     local common='--blob-dir --blob-source --s3-endpoint --s3-region --s3-path-style --s3-virtual-host
         --oss-endpoint --expect-digest --timeout --cache-dir --no-cache --cache-quota --cache-keep-free
         --learn --trace-record
@@ -114,6 +114,7 @@ _rafs()
         --no-xattrs --skip-unsupported --exclude --prefetch --prefetch-list' ;;
     copy) options='--all --force --threads --progress --json' ;;
     push) options='--config --annotation --docker --force --threads --progress --json' ;;
+    export) options='--erofs -o --output --devices --force --no-sync --progress --json' ;;
     extract) options='--overwrite --sparse --same-owner --no-same-owner --no-xattrs --json' ;;
     find) options='-name -path -type -size -perm -links -uid -gid -xattr -print0 --json' ;;
     ls) options='-l -R --json --digest' ;;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion of rafs(1)
 
-set -l commands build cache cat check chunks convert copy diff extract find help info ls merge mount optimize prefetch pull push readlink sharing stat status tar trace umount
+set -l commands build cache cat check chunks convert copy diff export extract find help info ls merge mount optimize prefetch pull push readlink sharing stat status tar trace umount
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l some "__fish_seen_subcommand_from $commands; and not __fish_seen_subcommand_from status umount"
 
@@ -13,6 +13,7 @@ complete -c rafs -n $none -f -a chunks -d 'Show where the bytes of a file lie'
 complete -c rafs -n $none -f -a convert -d 'Make a RAFS image of an ordinary one'
 complete -c rafs -n $none -f -a copy -d 'Copy an image somewhere else'
 complete -c rafs -n $none -f -a diff -d 'Show in what a directory, tar or image differs'
+complete -c rafs -n $none -f -a export -d 'Write an image as EROFS, for Linux to mount'
 complete -c rafs -n $none -f -a extract -d 'Restore files into a directory'
 complete -c rafs -n $none -f -a find -d 'Print paths that pass tests'
 complete -c rafs -n $none -f -a help -d 'Show help'
@@ -66,7 +67,7 @@ complete -c rafs -n $some -l stats-file -r -d 'Where to tell it'
 complete -c rafs -n $some -l timeout -x -d 'Seconds for one step'
 complete -c rafs -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
-set -l json '__fish_seen_subcommand_from cache check chunks convert copy diff extract find info ls merge optimize prefetch pull push sharing stat status trace'
+set -l json '__fish_seen_subcommand_from cache check chunks convert copy diff export extract find info ls merge optimize prefetch pull push sharing stat status trace'
 complete -c rafs -n $json -l json -d 'JSON output'
 set -l keep '__fish_seen_subcommand_from cache'
 complete -c rafs -n $keep -f -a 'ls du gc pin unpin scrub path'
@@ -209,3 +210,11 @@ complete -c rafs -n $optimize -s o -l output -r -a '(__fish_complete_directories
 complete -c rafs -n $optimize -l table -d 'List files, store nothing'
 complete -c rafs -n $optimize -l force -d 'Replace an image that is there'
 complete -c rafs -n $optimize -l no-sync -d 'Do not wait for the disk'
+
+set -l export '__fish_seen_subcommand_from export'
+complete -c rafs -n $export -l erofs -d 'As an EROFS file system'
+complete -c rafs -n $export -s o -l output -r -d 'One disk image'
+complete -c rafs -n $export -l devices -r -a '(__fish_complete_directories)' -d 'Metadata, and a file for each blob'
+complete -c rafs -n $export -l force -d 'Replace files that are there'
+complete -c rafs -n $export -l no-sync -d 'Do not wait for the disk'
+complete -c rafs -n $export -l progress -x -a 'auto plain json none' -d 'How it is shown'
