@@ -45,11 +45,14 @@ static bool is_ours(const char *path)
 char *client_state_dir(struct command *c)
 {
     char *path = choose_state();
+    size_t len = path ? strlen(path) : 0;
 
     if (!path) {
         command_say(c, EXIT_SOURCE, "out of memory");
         return NULL;
     }
+    while (len > 1 && path[len - 1] == '/')
+        path[--len] = '\0'; /* mounts are known by it */
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
         command_say(c, EXIT_SOURCE,
                     "%s: %s; daemons are found there, RAFS_STATE_DIR names another place",

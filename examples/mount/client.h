@@ -53,8 +53,8 @@ void client_table_free(const struct mount_table *table);
 /* The slot that serves `dir` (as client_path() gives it), or NULL. */
 const struct mount_slot *client_slot(const struct mount_table *table, const char *dir);
 
-/* Ask all daemons who serves `dir`: a connection, *slot is which; -1: nobody. */
-int client_find(struct command *c, const char *state, const char *dir, uint32_t *slot);
+/* A connection to the daemon that serves what is seen at `dir`; -1: there is none. */
+int client_find(struct command *c, const char *state, const char *dir);
 
 /* DIR as the daemons call it: absolute, its folder without links, and its own name not
  * looked at if it is a mount: that could hang. To free(); NULL and errno. */

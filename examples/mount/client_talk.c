@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "mount_info.h"
 
 static bool send_request(int daemon, const struct client_call *call)
 {
@@ -200,27 +201,35 @@ const struct mount_slot *client_slot(const struct mount_table *table, const char
     return found;
 }
 
-int client_find(struct command *c, const char *state, const char *dir, uint32_t *slot)
+/* A connection to NAME if it has the mount `number` (0: any) at `dir`, or -1. */
+static int find_at(const char *state, const char *name, const char *dir, uint32_t number)
+{
+    int daemon = client_connect(state, name);
+    const char *why;
+    const struct mount_table *table = daemon < 0 ? NULL : client_table(daemon, &why);
+    const struct mount_slot *slot = table ? client_slot(table, dir) : NULL;
+    bool found = slot && (number == 0 || slot->number == number);
+
+    client_table_free(table);
+    if (!found && daemon >= 0)
+        close(daemon);
+    return found ? daemon : -1;
+}
+
+int client_find(struct command *c, const char *state, const char *dir)
 {
     struct client_names names;
+    struct mount_top top;
     int found = -1;
 
+    mount_info_at(state, dir, &top);
+    if (top.found == MOUNT_OURS)
+        return find_at(state, top.daemon, dir, top.number);
+    /* Something lies over it, or it is not seen from here: its daemon knows. */
     if (!client_names(c, state, &names))
         return -1;
-    for (size_t i = 0; i < names.count && found < 0; i++) {
-        int daemon = client_connect(state, names.names[i]);
-        const char *why;
-        const struct mount_table *table = daemon < 0 ? NULL : client_table(daemon, &why);
-        const struct mount_slot *at = table ? client_slot(table, dir) : NULL;
-
-        if (at) {
-            *slot = (uint32_t)(at - table->slots);
-            found = daemon;
-        } else if (daemon >= 0) {
-            close(daemon);
-        }
-        client_table_free(table);
-    }
+    for (size_t i = 0; i < names.count && found < 0; i++)
+        found = find_at(state, names.names[i], dir, 0);
     client_names_free(&names);
     return found;
 }

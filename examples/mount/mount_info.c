@@ -21,11 +21,33 @@ static void unescape(char *text)
     *to = '\0';
 }
 
+/* Cuts the number off. */
+static void take_name(const char *state, struct mount_seen *seen, char *source)
+{
+    static const char fuse[] = "rafs:";
+    size_t len = strlen(state);
+    char *name = NULL, *dot;
+
+    if (strncmp(seen->type, "fuse", 4) == 0 &&
+        strncmp(source, fuse, sizeof fuse - 1) == 0)
+        name = source + sizeof fuse - 1;
+    else if (strcmp(seen->type, "erofs") == 0 && strncmp(source, state, len) == 0 &&
+             source[len] == '/')
+        name = source + len + 1;
+    dot = name ? strrchr(name, '.') : NULL;
+    if (!dot || dot == name || strchr(name, '/') ||
+        dot[1 + strspn(dot + 1, "0123456789")] != '\0')
+        return;
+    *dot = '\0';
+    seen->daemon = name;
+    seen->number = (uint32_t)strtoul(dot + 1, NULL, 10);
+}
+
 /*
  * 36 35 98:0 /root /dir ro,nodev shared:1 - type source superoptions
  * The fifth is the directory; behind " - " come type and source. Source: proc(5).
  */
-static bool parse(char *line, struct mount_seen *out)
+static bool parse(const char *state, char *line, struct mount_seen *out)
 {
     char *tail = strstr(line, " - ");
     char *save = NULL, *dir = NULL, *type, *source;
@@ -43,12 +65,11 @@ static bool parse(char *line, struct mount_seen *out)
     unescape(dir);
     unescape(source);
     *out = (struct mount_seen){.dir = dir, .type = type, .source = source};
-    out->ours = strcmp(type, "fuse.rafs") == 0 ||
-                (strcmp(type, "erofs") == 0 && strncmp(source, "rafs", 4) == 0);
+    take_name(state, out, source);
     return true;
 }
 
-bool mount_info(mount_see *see, void *user)
+bool mount_info(const char *state, mount_see *see, void *user)
 {
     FILE *file = fopen("/proc/self/mountinfo", "re");
     struct mount_seen seen;
@@ -59,7 +80,7 @@ bool mount_info(mount_see *see, void *user)
     if (!file)
         return false;
     while (going && getline(&line, &room, file) > 0)
-        if (parse(line, &seen))
+        if (parse(state, line, &seen))
             going = see(user, &seen);
     free(line);
     fclose(file);
@@ -68,26 +89,27 @@ bool mount_info(mount_see *see, void *user)
 
 struct wanted {
     const char *dir;
-    enum mount_found found;
-    bool fuse;
+    struct mount_top *top;
 };
 
 static bool see_wanted(void *user, const struct mount_seen *seen)
 {
     struct wanted *w = user;
+    struct mount_top *top = w->top;
 
-    if (strcmp(seen->dir, w->dir) == 0) {
-        w->found = seen->ours ? MOUNT_OURS : MOUNT_OTHER;
-        w->fuse = strncmp(seen->type, "fuse", 4) == 0;
-    }
+    if (strcmp(seen->dir, w->dir) != 0)
+        return true;
+    *top = (struct mount_top){.found = seen->daemon ? MOUNT_OURS : MOUNT_OTHER,
+                              .fuse = strncmp(seen->type, "fuse", 4) == 0,
+                              .number = seen->number};
+    snprintf(top->daemon, sizeof top->daemon, "%s", seen->daemon ? seen->daemon : "");
     return true;
 }
 
-enum mount_found mount_info_at(const char *dir, bool *fuse)
+void mount_info_at(const char *state, const char *dir, struct mount_top *top)
 {
-    struct wanted w = {.dir = dir};
+    struct wanted w = {.dir = dir, .top = top};
 
-    (void)mount_info(see_wanted, &w);
-    *fuse = w.fuse;
-    return w.found;
+    *top = (struct mount_top){0};
+    (void)mount_info(state, see_wanted, &w);
 }

@@ -183,9 +183,8 @@ static bool find_binary(struct mount_options *o, char *path)
 static int find_daemon(struct mount_options *o, const char *state)
 {
     char *path = o->dir ? client_path(o->dir) : NULL;
-    uint32_t slot;
     int daemon = o->daemon ? client_connect(state, o->daemon)
-                 : path    ? client_find(&o->c, state, path, &slot)
+                 : path    ? client_find(&o->c, state, path)
                            : -1;
 
     if (daemon < 0 && o->daemon)

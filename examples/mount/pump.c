@@ -244,6 +244,9 @@ static void remove_socket(const struct vault *v)
 
     snprintf(path, sizeof path, "%s/%s.sock", v->state, v->name);
     unlink(path);
+    /* What it said went to who asked; a daemon that dies leaves it behind. */
+    snprintf(path, sizeof path, "%s/%s.log", v->state, v->name);
+    unlink(path);
 }
 
 enum role pump_main(struct vault *vault, int *exit_code)

@@ -37,8 +37,7 @@ static bool ask(struct wish *w, uint32_t flags)
                                .len = strlen(w->path),
                                .wait_ms = 60000};
     struct control_answer answer;
-    uint32_t slot;
-    int daemon = client_find(&w->c, w->state, w->path, &slot);
+    int daemon = client_find(&w->c, w->state, w->path);
     bool good = false;
 
     if (daemon < 0)
@@ -69,8 +68,7 @@ static double now(void)
 
 static bool is_mounted(struct wish *w)
 {
-    uint32_t slot;
-    int daemon = client_find(&w->c, w->state, w->path, &slot);
+    int daemon = client_find(&w->c, w->state, w->path);
 
     if (daemon < 0)
         return false;

@@ -337,10 +337,10 @@ static bool show_dead(void *user, const struct mount_seen *seen)
 {
     struct wish *w = user;
 
-    for (size_t i = 0; seen->ours && i < w->served_count; i++)
+    for (size_t i = 0; seen->daemon && i < w->served_count; i++)
         if (strcmp(w->served[i], seen->dir) == 0)
             return true;
-    if (!seen->ours || !is_wanted(w, seen->dir))
+    if (!seen->daemon || !is_wanted(w, seen->dir))
         return true;
     if (w->json)
         put_json_dead(w, seen);
@@ -359,7 +359,7 @@ static void show_all(struct wish *w)
     for (size_t i = 0; i < names.count && !command_output_failed(); i++)
         show_daemon(w, names.names[i]);
     client_names_free(&names);
-    (void)mount_info(show_dead, w);
+    (void)mount_info(w->state, show_dead, w);
     for (size_t i = 0; i < w->served_count; i++)
         free(w->served[i]);
     free(w->served);

@@ -76,10 +76,11 @@ static int by_fusermount(const char *path, bool lazy)
 /* Nobody serves it: what is there was left by a dead daemon, or is not ours. */
 static void end_orphan(struct wish *w, const char *dir, const char *path)
 {
-    bool fuse;
+    struct mount_top top;
     int why = 0;
 
-    switch (mount_info_at(path, &fuse)) {
+    mount_info_at(w->state, path, &top);
+    switch (top.found) {
     case MOUNT_NONE:
         command_say(&w->c, EXIT_SOURCE, "%s: not mounted", dir);
         return;
@@ -92,7 +93,7 @@ static void end_orphan(struct wish *w, const char *dir, const char *path)
     }
     if (umount2(path, (w->lazy ? MNT_DETACH : 0) | UMOUNT_NOFOLLOW) != 0)
         why = errno;
-    if (why == EPERM && fuse)
+    if (why == EPERM && top.fuse)
         why = by_fusermount(path, w->lazy);
     if (why != 0)
         hint(w, dir, strerror(why), EXIT_SOURCE);
@@ -102,8 +103,7 @@ static void end_dir(struct wish *w, const char *dir)
 {
     char *path = client_path(dir);
     struct control_answer answer;
-    uint32_t slot;
-    int daemon = path ? client_find(&w->c, w->state, path, &slot) : -1;
+    int daemon = path ? client_find(&w->c, w->state, path) : -1;
 
     if (!path)
         command_say(&w->c, EXIT_SOURCE, "%s: %s", dir, strerror(errno));
@@ -143,7 +143,7 @@ static bool see_orphan(void *user, const struct mount_seen *seen)
     struct orphans *o = user;
     char **grown;
 
-    if (!seen->ours)
+    if (!seen->daemon)
         return true;
     grown = realloc(o->dirs, (o->count + 1) * sizeof *grown);
     if (!grown)
@@ -165,11 +165,10 @@ static void end_all(struct wish *w)
         end_daemon(w, names.names[i]);
     client_names_free(&names);
     /* Whoever serves a mount still was asked, and said why not. */
-    (void)mount_info(see_orphan, &left);
+    (void)mount_info(w->state, see_orphan, &left);
     while (left.count > 0) {
         char *dir = left.dirs[--left.count];
-        uint32_t slot;
-        int daemon = client_find(&w->c, w->state, dir, &slot);
+        int daemon = client_find(&w->c, w->state, dir);
 
         if (daemon >= 0)
             close(daemon);
