@@ -116,6 +116,7 @@ enum role holder_start(struct vault *vault)
     vault->holder = vault->next_holder;
     if (pid == 0)
         return ROLE_HOLDER;
+    atomic_store(&vault->holder_pid, pid);
     reap(before);
     if (before >= 0)
         close(before);
@@ -161,6 +162,7 @@ int pair_run(struct vault *vault)
     int exit_code = EXIT_GOOD;
 
     take_signals();
+    atomic_store(&vault->holder_pid, caller);
     while (role != ROLE_OVER)
         role = role == ROLE_HOLDER ? holder_main(vault) : pump_main(vault, &exit_code);
     if (getpid() != caller)

@@ -73,13 +73,23 @@ static void drain(int fd)
     (void)n;
 }
 
+static void show_holder(struct pump *p)
+{
+    int32_t pid = atomic_load(&p->vault->holder_pid);
+
+    if (atomic_exchange(&p->table->holder_pid, pid) != pid)
+        atomic_fetch_add(&p->table->holders, 1);
+}
+
 static void look_for_holder(struct pump *p)
 {
     int before = p->vault->holder;
 
     p->role = holder_start(p->vault);
-    if (p->role == ROLE_PUMP && p->vault->holder != before)
-        pump_watch(p, KIND_HOLDER, 0, p->vault->holder, EPOLLIN);
+    if (p->role != ROLE_PUMP || p->vault->holder == before)
+        return;
+    pump_watch(p, KIND_HOLDER, 0, p->vault->holder, EPOLLIN);
+    show_holder(p);
 }
 
 static void dispatch(struct pump *p, const struct epoll_event *e)
@@ -209,6 +219,7 @@ static bool begin(struct pump *p)
         return false;
     atomic_store(&p->table->pump_pid, getpid());
     atomic_fetch_add(&p->table->pumps, 1);
+    show_holder(p);
     for (uint32_t i = 0; i < CONNECTIONS_MAX; i++)
         p->connections[i].fd = -1;
     p->wait_ns = pump_now() + WAIT_FIRST_S * 1000000000ULL;

@@ -51,6 +51,7 @@ struct vault {
     uint32_t version, size;
     /* pidfds. clone(2) writes the next one before the child runs. */
     int holder, pump, next_holder, next_pump;
+    _Atomic int32_t holder_pid;
     _Atomic uint32_t leaving; /* unmount all and end */
     _Atomic uint32_t over;    /* has ended: no holder starts a pump */
     uint32_t stay;
