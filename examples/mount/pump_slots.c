@@ -104,8 +104,10 @@ uint32_t slot_new(struct pump *p, const struct mount_options *o, int args)
     if (!vault_put(p->vault, i, VAULT_ARGS, 0, args))
         return 0;
     atomic_store(&p->vault->asked, 1);
-    set_state(p, i, MOUNT_WANTED);
+    if (i >= atomic_load(&p->table->slots_high))
+        atomic_store(&p->table->slots_high, i + 1);
     worker_tell(p, WORKER_FD, i, VAULT_ARGS, args);
+    set_state(p, i, MOUNT_WANTED);
     pump_wake_worker(p);
     return i;
 }

@@ -74,6 +74,16 @@ char *mount_word(char **rest)
     return word && *word ? word : NULL;
 }
 
+char *joined(const char *first, const char *second)
+{
+    size_t room = strlen(first) + strlen(second) + 1;
+    char *out = malloc(room);
+
+    if (out)
+        snprintf(out, room, "%s%s", first, second);
+    return out;
+}
+
 /* ---- a mount that is open -------------------------------------------------------- */
 
 struct open_mount {
