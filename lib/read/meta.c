@@ -20,7 +20,7 @@ static int check_cost(struct rafsi_reader *reader, const struct blob_record *rec
 {
     uint64_t limit = reader->tree->limits.blob_meta_bytes;
 
-    if (record->ci_uncompressed_size == 0 || record->chunk_count == 0)
+    if (record->ci_compressed_size == 0 || record->chunk_count == 0)
         return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_METADATA, NULL,
                           "has no compression information, which its kind needs");
     if (record->ci_uncompressed_size > limit || record->ci_compressed_size > limit)
