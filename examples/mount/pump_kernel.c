@@ -290,8 +290,8 @@ void kernel_look(struct pump *p, uint32_t slot)
         struct pump_device *d = &s->devices[i];
         uint64_t blocks = atomic_load(&s->map->device[i].blocks);
 
-        if (recording && !d->marked)
-            kernel_mark(p, slot, i, true);
+        if (recording && !d->marked && kernel_mark(p, slot, i, true))
+            d->seen = UINT64_MAX;
         if (!recording && d->marked && blocks != d->seen) {
             d->seen = blocks;
             if (blocks >= d->size / FILL_BLOCK && is_complete(s->map, d))

@@ -96,7 +96,7 @@ class Daemon:
     def __init__(self, program, top, name, stay=True):
         self.top, self.name = top, name
         self.program = program
-        self.log = os.path.join(top, name + ".log")
+        self.log = os.path.join(top, name + ".said")
         self.count = 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -135,17 +135,18 @@ class Daemon:
             self.send(s, op, payload, flags)
             return self.receive(s)
 
-    def arguments(self, image, point, cache, piece, pause_us):
+    def arguments(self, image, point, cache, piece, pause_us, timeout_ms):
         words = ["mount", "image", point, image.meta, cache, str(piece), str(pause_us),
-                 image.blob]
+                 str(timeout_ms), image.blob]
         return b"".join(os.fsencode(w) + b"\0" for w in words)
 
-    def mount(self, image, piece=65536, pause_us=0):
+    def mount(self, image, piece=65536, pause_us=0, timeout_ms=60000):
         self.count += 1
         point = os.path.join(self.top, f"{self.name}-m{self.count}")
         cache = os.path.join(self.top, f"{self.name}-c{self.count}")
         os.mkdir(point)
-        answer = self.ask(MOUNT, self.arguments(image, point, cache, piece, pause_us))
+        answer = self.ask(MOUNT, self.arguments(image, point, cache, piece, pause_us,
+                                                timeout_ms))
         if answer is None or answer[0] != GOOD:
             raise AssertionError(f"mount: {answer}")
         return Mounted(self, point, cache, image)

@@ -7,7 +7,7 @@
  *
  * Its mounts are asked for with the arguments
  *
- *     mount IMAGE DIR META CACHE PIECE PAUSE_US BLOB...
+ *     mount IMAGE DIR META CACHE PIECE PAUSE_US TIMEOUT_MS BLOB...
  *
  * META: an EROFS image whose devices are BLOB...; CACHE.N is made as the file of device
  * N, which is written PIECE bytes at a time. While a file CACHE.die is there, workers die
@@ -30,7 +30,7 @@
 #include "pump.h"
 #include "worker.h"
 
-enum { WORDS = 7, BLOBS_MAX = 4, WORD_BITS = 64 };
+enum { WORDS = 8, BLOBS_MAX = 4, WORD_BITS = 64 };
 
 /* ---- instead of the command's arguments ------------------------------------------ */
 
@@ -54,7 +54,7 @@ bool mount_parse(struct mount_options *o, int argc, char **argv)
     o->image = argv[1];
     o->dir = argv[2];
     o->via = VIA_KERNEL;
-    o->c.timeout_ms = 20000;
+    o->c.timeout_ms = strtoul(argv[7], NULL, 10);
     o->words.kernel = none;
     o->argc = argc;
     o->argv = argv;
