@@ -281,6 +281,29 @@ RAFS_API int rafs_image_get_info(const rafs_image *image, rafs_image_info *info,
                                  rafs_error *err);
 
 /**
+ * The digest of the manifest that an image was found by: in a registry or a layout, after
+ * indexes and referrers.
+ *
+ * In place of the tag, as in "HOST/REPO@sha256:HEX", it opens the same image again
+ * wherever the tag leads by then, and without the network if the cache still has
+ * manifest and bootstrap.
+ *
+ * @param image   open image
+ * @param digest  out: "sha256:HEX" and a NUL
+ * @param room    bytes in digest; 72 are enough
+ * @param err     out, optional
+ * @return RAFS_OK
+ *         RAFS_E_NOENT   it was opened from a file, from memory, or from a backend
+ *         RAFS_E_RANGE   too little room
+ *         RAFS_E_BADARG  an argument is NULL
+ *
+ * On failure digest is unchanged. Never blocks. Any thread. Source: OCI image spec.
+ * Since: 1.0.
+ */
+RAFS_API int rafs_image_get_manifest(const rafs_image *image, char *digest, size_t room,
+                                     rafs_error *err);
+
+/**
  * Facts about one data blob.
  *
  * @param image  open image

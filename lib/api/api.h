@@ -30,6 +30,8 @@ struct rafs_image {
     size_t own_count;
     uint8_t *own_bootstrap;
     struct image_documents documents;
+    uint8_t manifest[RAFSI_DIGEST_BYTES]; /* that names the bootstrap */
+    bool has_manifest;
     rafs_cache *cache; /* borrowed; NULL: none */
 };
 

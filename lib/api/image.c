@@ -60,6 +60,25 @@ int rafs_image_get_blob(const rafs_image *image, uint32_t index, rafs_blob_info 
     return rafsi_give_struct(&made, sizeof(made), info, "rafs_blob_info", err);
 }
 
+int rafs_image_get_manifest(const rafs_image *image, char *digest, size_t room,
+                            rafs_error *err)
+{
+    char text[sizeof("sha256:") + 2 * (size_t)RAFSI_DIGEST_BYTES];
+
+    if (!image || !digest)
+        return rafsi_fail_null(err, image ? "digest" : "image");
+    if (!image->has_manifest)
+        return rafsi_fail(err, RAFS_E_NOENT, RAFS_STAGE_ARGUMENT, "image",
+                          "was not opened by a manifest");
+    memcpy(text, "sha256:", sizeof("sha256:"));
+    rafsi_digest_hex(image->manifest, text + strlen(text));
+    if (strlen(text) >= room)
+        return rafsi_fail(err, RAFS_E_RANGE, RAFS_STAGE_ARGUMENT, "digest",
+                          "%zu bytes are needed", strlen(text) + 1);
+    memcpy(digest, text, strlen(text) + 1);
+    return RAFS_OK;
+}
+
 int rafs_image_get_prefetch(const rafs_image *image, uint32_t first, uint64_t *inos,
                             size_t capacity, size_t *count, rafs_error *err)
 {

@@ -17,16 +17,18 @@ int rafsi_image_pull(const struct oci_pull *pull, rafs_backend *const *own, size
     rafs_backend *sources[RAFS_SOURCES_MAX];
     struct origin origin = {.fd = -1};
     struct rafs_tally tally = {0};
+    struct oci_pulled pulled;
     uint8_t *bootstrap = NULL;
     rafs_image *image = NULL;
     size_t len = 0;
     int rc;
 
     wishes->call.tally = &tally;
-    rc = rafsi_oci_pull(pull, &wishes->env, &bootstrap, &len, &wishes->bound, err);
+    rc = rafsi_oci_pull(pull, &wishes->env, &bootstrap, &len, &pulled, err);
     wishes->call.tally = NULL;
     if (rc < 0)
         return rc;
+    wishes->bound = pulled.bound;
     for (size_t i = 0; i < wishes->options.backend_count; i++)
         sources[i] = wishes->options.backends[i];
     for (size_t i = 0; i < count; i++)
@@ -46,6 +48,8 @@ int rafsi_image_pull(const struct oci_pull *pull, rafs_backend *const *own, size
     memcpy(image->own_backends, own, count * sizeof(own[0]));
     image->own_count = count;
     image->own_bootstrap = bootstrap;
+    memcpy(image->manifest, pulled.manifest, sizeof(image->manifest));
+    image->has_manifest = true;
     *out = image;
     return RAFS_OK;
 }

@@ -2,6 +2,7 @@
 #include "oci/pull.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "oci/layer.h"
 #include "rafs/digest.h"
@@ -155,7 +156,7 @@ int rafsi_oci_get_referrers(const struct oci_pull *pull, const uint8_t *subject,
 /* A RAFS form that hangs on the image: the first whose own manifest says so. */
 static int find_referrer(const struct oci_pull *pull, const uint8_t *subject,
                          const struct rafsi_env *env, struct oci_manifest *out,
-                         rafs_error *err)
+                         uint8_t *digest, rafs_error *err)
 {
     struct oci_document list = {0};
     int rc = rafsi_oci_get_referrers(pull, subject, env, &list, err);
@@ -179,6 +180,7 @@ static int find_referrer(const struct oci_pull *pull, const uint8_t *subject,
         if (out->has_subject && rafsi_digest_equal(out->subject.digest, subject) &&
             rafsi_oci_manifest_is_rafs(out, NULL) == RAFS_OK) {
             rafsi_document_drop(env, &list);
+            memcpy(digest, one.digest, OCI_DIGEST_BYTES);
             return RAFS_OK;
         }
         rafsi_oci_manifest_drop(env, out);
@@ -188,13 +190,14 @@ static int find_referrer(const struct oci_pull *pull, const uint8_t *subject,
 }
 
 static int choose(const struct oci_pull *pull, const struct rafsi_env *env,
-                  struct oci_manifest *out, bool *bound, rafs_error *err)
+                  struct oci_manifest *out, struct oci_pulled *pulled, rafs_error *err)
 {
     struct oci_document image = {0};
     rafs_error why = RAFS_ERROR_INIT;
     int rc = rafsi_oci_get_image(pull, env, &image, err);
 
-    *bound = pull->digest != NULL;
+    pulled->bound = pull->digest != NULL;
+    memcpy(pulled->manifest, image.digest, sizeof(pulled->manifest));
     if (rc == RAFS_OK)
         rc = rafsi_oci_manifest_parse(env, image.bytes, image.len, out, err);
     rafsi_document_drop(env, &image);
@@ -205,8 +208,8 @@ static int choose(const struct oci_pull *pull, const struct rafsi_env *env,
         return rc;
     rafsi_oci_manifest_drop(env, out);
     if (pull->referrers) {
-        *bound = false;
-        rc = find_referrer(pull, image.digest, env, out, err);
+        pulled->bound = false;
+        rc = find_referrer(pull, image.digest, env, out, pulled->manifest, err);
         if (rc != RAFS_E_NOENT)
             return rc;
     }
@@ -229,11 +232,12 @@ static int get_config(const struct oci_pull *pull, const struct oci_manifest *ma
 }
 
 int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
-                   uint8_t **bootstrap, size_t *len, bool *bound, rafs_error *err)
+                   uint8_t **bootstrap, size_t *len, struct oci_pulled *pulled,
+                   rafs_error *err)
 {
     struct oci_manifest manifest;
     struct oci_document layer = {0};
-    int rc = choose(pull, env, &manifest, bound, err);
+    int rc = choose(pull, env, &manifest, pulled, err);
 
     if (rc < 0)
         return rc;

@@ -32,9 +32,16 @@ struct oci_pull {
     const struct oci_shelf *shelf; /* NULL: none */
 };
 
-/* *bootstrap is memory of env's allocator. *bound: it follows from pull->digest. */
+/* What a bootstrap was found by. */
+struct oci_pulled {
+    bool bound;                         /* it follows from pull->digest */
+    uint8_t manifest[OCI_DIGEST_BYTES]; /* that names it */
+};
+
+/* *bootstrap is memory of env's allocator. */
 int rafsi_oci_pull(const struct oci_pull *pull, const struct rafsi_env *env,
-                   uint8_t **bootstrap, size_t *len, bool *bound, rafs_error *err);
+                   uint8_t **bootstrap, size_t *len, struct oci_pulled *pulled,
+                   rafs_error *err);
 
 /* A document with its digest. */
 struct oci_document {

@@ -75,6 +75,38 @@ START_TEST(an_archive_opens_by_name_by_digest_and_without_either)
 }
 END_TEST
 
+START_TEST(an_image_knows_the_manifest_that_it_was_found_by)
+{
+    struct layout_maker maker;
+    rafs_error err = RAFS_ERROR_INIT;
+    rafs_image *image = NULL;
+    char digest[80], found[72] = "before";
+
+    make_good(&maker, "v1", digest);
+    ck_assert_int_eq(open_it(maker.path, "v1", &image, &err), RAFS_OK);
+    ck_assert_int_eq(rafs_image_get_manifest(image, found, 71, &err), RAFS_E_RANGE);
+    ck_assert_str_eq(found, "before");
+    ck_assert_int_eq(rafs_image_get_manifest(image, found, sizeof(found), &err), RAFS_OK);
+    ck_assert_str_eq(found, digest);
+    ck_assert_int_eq(rafs_image_get_manifest(NULL, found, sizeof(found), &err),
+                     RAFS_E_BADARG);
+    rafs_image_close(image);
+    image = NULL;
+    ck_assert_int_eq(open_it(maker.path, found, &image, &err), RAFS_OK);
+    rafs_image_close(image);
+    image = NULL;
+    ck_assert_int_eq(rafs_image_open_path(RAFS_SOURCE_DIR
+                                          "/tests/golden/v6-zstd/image.boot",
+                                          NULL, &image, NULL, &err),
+                     RAFS_OK);
+    ck_assert_int_eq(rafs_image_get_manifest(image, found, sizeof(found), &err),
+                     RAFS_E_NOENT);
+    ck_assert_str_eq(found, digest);
+    rafs_image_close(image);
+    layout_maker_drop(&maker);
+}
+END_TEST
+
 START_TEST(a_name_that_is_not_there_is_answered_with_those_that_are)
 {
     struct layout_maker maker;
@@ -520,6 +552,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, an_archive_opens_by_name_by_digest_and_without_either);
+    tcase_add_test(tcase, an_image_knows_the_manifest_that_it_was_found_by);
     tcase_add_test(tcase, a_name_that_is_not_there_is_answered_with_those_that_are);
     tcase_add_test(tcase, names_that_do_not_fit_are_left_out);
     tcase_add_loop_test(tcase, index_json_chooses_one_image_or_says_why_not, 0,
