@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -123,6 +124,14 @@ static int *place_of(struct slot_fds *fds, uint32_t role)
     }
 }
 
+struct file_id worker_file_id(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? (struct file_id){st.st_dev, st.st_ino}
+                               : (struct file_id){0, 0};
+}
+
 static void forget_fds(struct worker *worker, uint32_t slot)
 {
     static const uint32_t roles[] = {VAULT_ARGS, VAULT_META, VAULT_MAP, VAULT_FUSE,
@@ -135,6 +144,9 @@ static void forget_fds(struct worker *worker, uint32_t slot)
             close(*fd);
         *fd = -1;
     }
+    free(worker->fds[slot].files);
+    worker->fds[slot].files = NULL;
+    worker->fds[slot].file_count = 0;
 }
 
 static void take_fd(struct worker *worker, const struct worker_message *message, int fd)
@@ -516,6 +528,23 @@ static void close_others(int *keep, size_t count)
     (void)close_range(from, ~0u, 0);
 }
 
+/* Of a mount that is there: which files its devices are. */
+static bool take_files(struct worker *worker, const struct vault *vault, uint32_t slot)
+{
+    struct slot_fds *fds = &worker->fds[slot];
+    uint32_t count = worker->table->slots[slot].devices;
+
+    if (fds->map < 0 || count == 0 || count > MOUNT_DEVICES_MAX)
+        return true;
+    fds->files = calloc(count, sizeof *fds->files);
+    if (!fds->files)
+        return false;
+    fds->file_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        fds->files[i] = worker_file_id(vault_get(vault, slot, VAULT_FILE, i));
+    return true;
+}
+
 /* The descriptors of mounts that were there before this process. The vault holds more:
  * what answers the kernel is none of a worker's business. */
 static bool take_vault(struct worker *worker, const struct vault *vault)
@@ -542,6 +571,11 @@ static bool take_vault(struct worker *worker, const struct vault *vault)
             *place_of(&worker->fds[i], roles[r]) = fd;
             if (fd >= 0)
                 keep[count++] = fd;
+        }
+    for (uint32_t i = 0; i < MOUNTS_MAX; i++)
+        if (!take_files(worker, vault, i)) {
+            free(keep);
+            return false;
         }
     closelog();
     command_stop(); /* its token is a descriptor, too */

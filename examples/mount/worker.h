@@ -53,9 +53,11 @@ struct served {
     char *request, **argv;   /* of options */
     struct mount_options options;
     rafs_limits limits;
+    char pinned[MOUNT_PATH];
     rafs_cancel *cancel;  /* fired when the mount ends */
     rafs_image *image;    /* what is served: options.c.image, or laid out of it */
     int meta;             /* kernel */
+    bool lost;            /* its devices are not what would be filled */
     struct fill_map *map; /* kernel; else NULL */
     size_t map_bytes;
     struct fuse_service *fuse; /* fuse, once it is mounted */
@@ -75,9 +77,16 @@ struct served {
     size_t complaint_len;
 };
 
+/* Which file a device is. */
+struct file_id {
+    uint64_t dev, ino;
+};
+
 /* Descriptors of a slot that came from the pump; -1: none. */
 struct slot_fds {
     int args, meta, map, fuse, init;
+    struct file_id *files; /* of its VAULT_FILEs, when this worker began; or NULL */
+    uint32_t file_count;
 };
 
 struct worker {
@@ -101,6 +110,7 @@ struct worker {
 /* ---- worker.c -------------------------------------------------------------------- */
 
 struct mount_slot *worker_slot(const struct served *served);
+struct file_id worker_file_id(int fd); /* zeros: it cannot be told */
 void worker_wake_pump(struct worker *worker);
 /* The main thread looks at everything again. */
 void worker_look_again(struct worker *worker);

@@ -139,9 +139,9 @@ static void *run(void *argument)
 {
     struct served *served = argument;
 
-    if (!served->options.no_trace)
+    if (!served->options.no_trace && !served->lost)
         replay(served);
-    if (served->options.prefetch_all && served->map)
+    if (served->options.prefetch_all && served->map && !served->lost)
         fill_all(served);
     atomic_store(&served->ahead_done, true);
     worker_look_again(served->worker);

@@ -244,6 +244,11 @@ static void work(struct job *job)
         give(job, EVENT_DONE, job->device >= map->devices ? EIO : 0);
         return;
     }
+    if (served->lost) {
+        atomic_fetch_add(&worker_slot(served)->failures, 1);
+        give(job, EVENT_DONE, EIO);
+        return;
+    }
     size = map->device[job->device].size;
     if (job->end > size)
         job->end = size;

@@ -205,7 +205,9 @@ static bool make_meta(struct served *served)
     return served->meta >= 0;
 }
 
-/* The image whose blobs are the devices. Of version 6 it is the image itself. */
+/* The image whose blobs are the devices. Of version 6 it is the image itself; but for a
+ * mount that is there only its metadata say what is right, whatever a name leads to by
+ * now. */
 static bool lay_out(struct served *served)
 {
     rafs_erofs_result result = RAFS_EROFS_RESULT_INIT;
@@ -223,7 +225,7 @@ static bool lay_out(struct served *served)
         rc = rafs_image_write_erofs(c->image, &options, write_meta, served, &result,
                                     command_call(c), &err);
     }
-    if (rc == RAFS_OK && info.version == 6) {
+    if (rc == RAFS_OK && info.version == 6 && !served->once_more) {
         served->image = c->image;
         return true;
     }
@@ -310,6 +312,92 @@ static bool take_up_kernel(struct served *served)
     return false;
 }
 
+/* If somebody deleted the cache's files, others would be filled than those that the
+ * kernel reads. */
+static bool are_the_devices(struct served *served)
+{
+    const struct slot_fds *fds = &served->worker->fds[served->slot];
+    rafs_error err = RAFS_ERROR_INIT;
+
+    for (uint32_t i = 0; i < served->map->devices && !served->lost; i++) {
+        struct file_id now;
+        uint64_t size;
+        int32_t fd;
+
+        if (rafs_image_fill_file(served->image, i, &fd, &size,
+                                 command_call(&served->options.c), &err) < 0) {
+            refuse_error(served, &err);
+            return false;
+        }
+        now = worker_file_id(fd);
+        close(fd);
+        served->lost = i >= fds->file_count || now.ino == 0 ||
+                       now.dev != fds->files[i].dev || now.ino != fds->files[i].ino;
+    }
+    if (served->lost) {
+        refuse(served, EXIT_SOURCE,
+               "the cache's files were deleted: what was not read before cannot be read "
+               "any more; mount it anew");
+        worker_log(served, LOG_ERR, "%s: %s", worker_slot(served)->dir,
+                   worker_slot(served)->text);
+    }
+    return true;
+}
+
+/* ---- by which name it is opened again -------------------------------------------- */
+
+/* Up to the tag or digest. */
+static int bare_length(const char *reference)
+{
+    const char *at = strchr(reference, '@');
+    const char *end = at ? at : reference + strlen(reference);
+    const char *slash = strrchr(reference, '/');
+    const char *colon = strrchr(reference, ':');
+
+    if (colon && slash && colon > slash && colon < end)
+        end = colon;
+    return (int)(end - reference);
+}
+
+/* What a tag leads to now is not what it leads to when a worker is started anew. */
+static void pin(struct served *served)
+{
+    const char *image = served->options.image;
+    struct mount_slot *slot = worker_slot(served);
+    struct layout_name name = {0};
+    char digest[72];
+
+    snprintf(slot->pinned, sizeof slot->pinned, "%s", image);
+    if (rafs_image_get_manifest(served->options.c.image, digest, sizeof digest, NULL) < 0)
+        return;
+    if (remote_is_network(image))
+        snprintf(slot->pinned, sizeof slot->pinned, "%.*s@%s", bare_length(image), image,
+                 digest);
+    else if (layout_split(image, &name))
+        snprintf(slot->pinned, sizeof slot->pinned, "%.*s:%s@%s",
+                 (int)strcspn(image, ":"), image, name.path, digest);
+    free(name.path);
+}
+
+static bool open_by_name(struct served *served)
+{
+    const struct mount_slot *slot = worker_slot(served);
+    bool again = served->once_more && slot->pinned[0];
+    const char *name = served->options.image;
+
+    if (again) {
+        snprintf(served->pinned, sizeof served->pinned, "%s", slot->pinned);
+        name = served->pinned;
+    }
+    if (!command_open(&served->options.c, name))
+        return false;
+    if (!again)
+        pin(served);
+    return true;
+}
+
+/* ---- the two ways ---------------------------------------------------------------- */
+
 static bool open_kernel(struct served *served)
 {
     struct command *c = &served->options.c;
@@ -318,8 +406,7 @@ static bool open_kernel(struct served *served)
         refuse(served, EXIT_USAGE, "the kernel's way needs a cache: not with --no-cache");
         return false;
     }
-    if (!cache_open_for(c, true) ||
-        (c->cache && !command_open(c, served->options.image))) {
+    if (!cache_open_for(c, true) || (c->cache && !open_by_name(served))) {
         refuse_as_said(served);
         return false;
     }
@@ -331,14 +418,14 @@ static bool open_kernel(struct served *served)
     }
     if (served->once_more && !take_up_kernel(served))
         return false;
-    return lay_out(served) && (served->once_more || send_devices(served));
+    if (!lay_out(served))
+        return false;
+    return served->once_more ? are_the_devices(served) : send_devices(served);
 }
-
-/* ---- fuse ------------------------------------------------------------------------ */
 
 static bool open_fuse(struct served *served)
 {
-    if (!command_open(&served->options.c, served->options.image)) {
+    if (!open_by_name(served)) {
         refuse_as_said(served);
         return false;
     }
