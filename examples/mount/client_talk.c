@@ -193,8 +193,8 @@ const struct mount_slot *client_slot(const struct mount_table *table, const char
         const struct mount_slot *slot = &table->slots[i];
         uint32_t state = atomic_load(&slot->state);
 
-        if (state != MOUNT_FREE && state != MOUNT_FAILED && state != MOUNT_ENDED &&
-            strncmp(slot->dir, dir, MOUNT_PATH) == 0 &&
+        if (state != MOUNT_FREE && state != MOUNT_FAILED && state != MOUNT_ENDING &&
+            state != MOUNT_ENDED && strncmp(slot->dir, dir, MOUNT_PATH) == 0 &&
             (!found || found->number < slot->number))
             found = slot;
     }

@@ -63,6 +63,14 @@ enum mount_state {
     MOUNT_FAILED    /* worker: could not open it, `text` says why; pump frees the slot */
 };
 
+/* Who moves it on, as above. Anything but RECORD_NO: reads have to reach the worker. */
+enum record_state {
+    RECORD_NO,
+    RECORD_WANTED, /* pump, when asked; worker: begins */
+    RECORD_ON,     /* worker; pump, when asked: ends it */
+    RECORD_STOP    /* pump; worker: keeps what was recorded */
+};
+
 struct mount_slot {
     _Atomic uint32_t state; /* enum mount_state */
     uint32_t via;           /* VIA_KERNEL or VIA_FUSE */
@@ -84,7 +92,7 @@ struct mount_slot {
     _Atomic uint64_t failures;     /* reads that ended in an error */
     _Atomic uint64_t fetched_bytes, fetched_chunks, refused_chunks;
     _Atomic uint32_t complete;  /* kernel: marks are off */
-    _Atomic uint32_t recording; /* a trace */
+    _Atomic uint32_t recording; /* enum record_state: a trace that was asked for */
     char text[MOUNT_TEXT];      /* the last failure, or why MOUNT_FAILED */
 };
 

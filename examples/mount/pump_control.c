@@ -204,6 +204,18 @@ static void do_table(struct pump *p, uint32_t connection)
     close(fd);
 }
 
+/* The worker says when it is so. */
+static void record(_Atomic uint32_t *recording, bool stop)
+{
+    uint32_t state = atomic_load(recording);
+
+    while ((stop ? state == RECORD_WANTED || state == RECORD_ON
+                 : state == RECORD_NO || state == RECORD_STOP) &&
+           !atomic_compare_exchange_weak(recording, &state,
+                                         stop ? RECORD_STOP : RECORD_WANTED))
+        ;
+}
+
 static void do_record(struct pump *p, uint32_t connection, const struct request *r)
 {
     uint32_t slot = slot_of(p, r->payload);
@@ -214,7 +226,7 @@ static void do_record(struct pump *p, uint32_t connection, const struct request 
         return;
     }
     a.number = slot_at(p, slot)->number;
-    atomic_store(&slot_at(p, slot)->recording, (r->head.flags & CONTROL_STOP) == 0);
+    record(&slot_at(p, slot)->recording, (r->head.flags & CONTROL_STOP) != 0);
     pump_wake_worker(p);
     answer(p, connection, &a, -1);
 }

@@ -28,6 +28,25 @@ struct wish {
     double seconds; /* 0: until a signal */
 };
 
+enum { PATIENCE_MS = 60000, STEP_MS = 20 };
+
+/* What the worker says about it; RECORD_NO where there is no mount any more. */
+static uint32_t state_of(struct wish *w, char *text)
+{
+    int daemon = client_find(&w->c, w->state, w->path);
+    const char *why;
+    const struct mount_table *table = daemon < 0 ? NULL : client_table(daemon, &why);
+    const struct mount_slot *slot = table ? client_slot(table, w->path) : NULL;
+    uint32_t state = slot ? atomic_load(&slot->recording) : RECORD_NO;
+
+    if (slot)
+        snprintf(text, MOUNT_TEXT, "%.*s", MOUNT_TEXT - 1, slot->text);
+    client_table_free(table);
+    if (daemon >= 0)
+        close(daemon);
+    return state;
+}
+
 /* A connection of its own: the daemon may have started anew since the last one. */
 static bool ask(struct wish *w, uint32_t flags)
 {
@@ -35,27 +54,40 @@ static bool ask(struct wish *w, uint32_t flags)
                                .flags = flags,
                                .payload = w->path,
                                .len = strlen(w->path),
-                               .wait_ms = 60000};
+                               .wait_ms = PATIENCE_MS};
     struct control_answer answer;
     int daemon = client_find(&w->c, w->state, w->path);
     bool good = false;
 
     if (daemon < 0)
         command_say(&w->c, EXIT_SOURCE, "%s: not a mount of rafs", w->dir);
-    else if (flags & CONTROL_STOP)
-        /* The signal that ends recording must not end this as well. */
-        good = client_tell(daemon, &call, &answer);
-    else
-        good = client_ask(&w->c, daemon, &call, &answer, NULL);
-    if (good && answer.exit_code != EXIT_GOOD) {
-        command_say(&w->c, (int)answer.exit_code, "%s: %s", w->dir, answer.text);
-        good = false;
-    } else if (!good && w->c.outcome.code == EXIT_GOOD) {
+    else if (!client_tell(daemon, &call, &answer))
         command_say(&w->c, EXIT_SOURCE, "%s: the daemon does not answer", w->dir);
-    }
+    else if (answer.exit_code != EXIT_GOOD)
+        command_say(&w->c, (int)answer.exit_code, "%s: %s", w->dir, answer.text);
+    else
+        good = true;
     if (daemon >= 0)
         close(daemon);
     return good;
+}
+
+/* Until the worker has done what was asked. */
+static bool await(struct wish *w, uint32_t from, uint32_t to)
+{
+    char before[MOUNT_TEXT] = "", text[MOUNT_TEXT] = "";
+    uint32_t state = state_of(w, before);
+
+    snprintf(text, sizeof text, "%s", before);
+    for (int waited = 0; state == from && waited < PATIENCE_MS; waited += STEP_MS) {
+        poll(NULL, 0, STEP_MS);
+        state = state_of(w, text);
+    }
+    if (state == to)
+        return true;
+    command_say(&w->c, EXIT_SOURCE, "%s: %s", w->dir,
+                strcmp(text, before) != 0 ? text : "the worker does not record");
+    return false;
 }
 
 static double now(void)
@@ -96,10 +128,12 @@ static void run(struct wish *w)
     w->path = client_path(w->dir);
     if (!w->path)
         command_say(&w->c, EXIT_SOURCE, "%s: %s", w->dir, strerror(errno));
-    if (!w->state || !w->path || !ask(w, 0))
+    if (!w->state || !w->path || !ask(w, 0) || !await(w, RECORD_WANTED, RECORD_ON))
         return;
     wait_for_end(w);
-    ask(w, CONTROL_STOP);
+    /* A mount that has ended kept what was recorded. */
+    if (is_mounted(w) && ask(w, CONTROL_STOP))
+        await(w, RECORD_STOP, RECORD_NO);
 }
 
 static bool take_seconds(struct wish *w, const char *text)

@@ -46,8 +46,9 @@ static bool ask(struct wish *w, int daemon, uint32_t op, const char *dir,
 
 static void hint(struct wish *w, const char *dir, const char *text, int exit_code)
 {
-    const char *lazy =
-        strstr(text, strerror(EBUSY)) && !w->lazy ? "; --lazy takes it out of sight" : "";
+    const char *lazy = strcmp(text, strerror(EBUSY)) == 0 && !w->lazy
+                           ? "; --lazy takes it out of sight"
+                           : "";
 
     if (dir)
         command_say(&w->c, exit_code, "%s: %s%s", dir, text, lazy);
@@ -109,8 +110,11 @@ static void end_dir(struct wish *w, const char *dir)
         command_say(&w->c, EXIT_SOURCE, "%s: %s", dir, strerror(errno));
     else if (daemon < 0)
         end_orphan(w, dir, path);
-    else if (ask(w, daemon, CONTROL_UMOUNT, path, &answer) &&
-             answer.exit_code != EXIT_GOOD)
+    else if (!ask(w, daemon, CONTROL_UMOUNT, path, &answer))
+        ; /* said why */
+    else if (answer.exit_code == EXIT_NO_PATH)
+        command_say(&w->c, EXIT_SOURCE, "%s: not mounted any more", dir);
+    else if (answer.exit_code != EXIT_GOOD)
         hint(w, dir, answer.text, (int)answer.exit_code);
     if (daemon >= 0)
         close(daemon);

@@ -109,8 +109,10 @@ static void replay(struct served *served)
 
 void ahead_record(struct served *served)
 {
-    bool wanted = atomic_load(&worker_slot(served)->recording) ||
-                  (!served->options.no_trace && served->options.c.cache);
+    _Atomic uint32_t *asked = &worker_slot(served)->recording;
+    uint32_t state = atomic_load(asked);
+    bool wanted =
+        state != RECORD_NO || (!served->options.no_trace && served->options.c.cache);
     rafs_error err = RAFS_ERROR_INIT;
 
     if (wanted && !served->recording) {
@@ -119,6 +121,13 @@ void ahead_record(struct served *served)
         else
             worker_failed(served, "recording", &err);
     }
+    if (state == RECORD_STOP)
+        ahead_keep(served);
+    /* Whoever asked waits for this, and if it changed meanwhile, looks again. */
+    if (state == RECORD_WANTED || state == RECORD_STOP)
+        (void)atomic_compare_exchange_strong(
+            asked, &state,
+            state == RECORD_WANTED && served->recording ? RECORD_ON : RECORD_NO);
 }
 
 void ahead_keep(struct served *served)
