@@ -53,7 +53,11 @@ char *client_state_dir(struct command *c)
     }
     while (len > 1 && path[len - 1] == '/')
         path[--len] = '\0'; /* mounts are known by it */
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+    if (strpbrk(path, ",\\\n")) {
+        /* mounts are called by it, in options of mounts */
+        command_say(c, EXIT_SOURCE, "%s: a comma, backslash or newline is in the name",
+                    path);
+    } else if (mkdir(path, 0700) != 0 && errno != EEXIST) {
         command_say(c, EXIT_SOURCE,
                     "%s: %s; daemons are found there, RAFS_STATE_DIR names another place",
                     path, strerror(errno));

@@ -30,9 +30,10 @@ static void take_name(const char *state, struct mount_seen *seen, char *source)
 
     if (strncmp(seen->type, "fuse", 4) == 0 &&
         strncmp(source, fuse, sizeof fuse - 1) == 0)
-        name = source + sizeof fuse - 1;
-    else if (strcmp(seen->type, "erofs") == 0 && strncmp(source, state, len) == 0 &&
-             source[len] == '/')
+        source += sizeof fuse - 1;
+    else if (strcmp(seen->type, "erofs") != 0)
+        return;
+    if (strncmp(source, state, len) == 0 && source[len] == '/')
         name = source + len + 1;
     dot = name ? strrchr(name, '.') : NULL;
     if (!dot || dot == name || strchr(name, '/') ||

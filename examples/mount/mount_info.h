@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* What /proc/self/mountinfo says; nothing here touches a mount itself. A mount of ours
- * has the source STATE/DAEMON.NUMBER (kernel) or rafs:DAEMON.NUMBER (FUSE). */
+ * has the source STATE/DAEMON.NUMBER (kernel) or rafs:STATE/DAEMON.NUMBER (FUSE). */
 struct mount_seen {
     const char *dir, *type, *source; /* valid during the call */
     const char *daemon;              /* NULL: not made by a daemon of rafs */

@@ -139,12 +139,12 @@ static void live(struct pump *p, uint32_t slot)
 static bool fuse_mount(struct pump *p, uint32_t slot, const struct mount_options *o,
                        char *text)
 {
-    char source[MOUNT_NAME_MAX + 64];
+    char source[MOUNT_PATH + MOUNT_NAME_MAX + 64];
     int fd = pump_fd(p, slot, VAULT_FUSE);
 
     if (fd >= 0)
         return true; /* waits for the kernel's first message to be answered */
-    snprintf(source, sizeof source, "rafs:%s.%u", p->vault->name,
+    snprintf(source, sizeof source, "rafs:%s/%s.%u", p->vault->state, p->vault->name,
              slot_at(p, slot)->number);
     fd = pump_fuse_mount(o, source, text);
     if (fd < 0)

@@ -373,6 +373,20 @@ static bool read_first(struct served *served, int device)
     return n > 0;
 }
 
+/* From threads of the service. */
+static void fuse_failed(void *user, const char *doing, const rafs_error *err)
+{
+    worker_failed(user, doing, err);
+}
+
+/* The pump looks at /dev/fuse when it is woken. */
+static void fuse_over(void *user)
+{
+    struct served *served = user;
+
+    worker_wake_pump(served->worker);
+}
+
 static void serve_fuse(struct served *served)
 {
     const struct slot_fds *fds = &served->worker->fds[served->slot];
@@ -380,19 +394,23 @@ static void serve_fuse(struct served *served)
     struct fuse_wish wish = {.image = served->image,
                              .slot = slot,
                              .device = fds->fuse,
-                             .threads = served->options.threads};
+                             .threads = served->options.threads,
+                             .user = served,
+                             .failed = fuse_failed,
+                             .over = fuse_over};
+    char why[MOUNT_TEXT] = "the kernel has not begun to talk";
 
     if (served->fuse || fds->fuse < 0)
         return;
     if (read_first(served, fds->fuse)) {
         wish.first = fds->init;
-        served->fuse = fuse_serve(&wish, slot->text, sizeof slot->text);
-    } else {
-        snprintf(slot->text, sizeof slot->text, "the kernel has not begun to talk");
+        served->fuse = fuse_serve(&wish, why, sizeof why);
     }
     worker_wake_pump(served->worker);
-    if (!served->fuse)
-        worker_log(served, LOG_ERR, "%s: %s", slot->dir, slot->text);
+    if (served->fuse)
+        return;
+    snprintf(slot->text, sizeof slot->text, "%s", why);
+    worker_log(served, LOG_ERR, "%s: %s", slot->dir, why);
 }
 
 /* ---- looking --------------------------------------------------------------------- */
