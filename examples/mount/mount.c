@@ -51,12 +51,13 @@ static char *take_dir(struct mount_options *o)
 /* For VIA_KERNEL, or for auto to see whether it could be. */
 static bool try_kernel(struct mount_options *o, const char *cache, char *why, size_t room)
 {
-    if (!cache) {
-        snprintf(why, room, "it needs a cache, and %s",
-                 o->c.no_cache ? "--no-cache forbids one" : "there is no place for one");
+    if (!probe_kernel(cache, why, room))
         return false;
-    }
-    return probe_kernel(cache, why, room);
+    if (cache)
+        return true;
+    snprintf(why, room, "it needs a cache, and %s",
+             o->c.no_cache ? "--no-cache forbids one" : "there is no place for one");
+    return false;
 }
 
 static bool try_fuse(struct mount_options *o, char *why, size_t room)

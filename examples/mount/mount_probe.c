@@ -159,8 +159,11 @@ bool probe_kernel(const char *cache, char *why, size_t room)
     int group = open_group(why, room);
     int file;
 
-    if (group < 0)
-        return false;
+    if (group < 0 || !cache) {
+        if (group >= 0)
+            close(group);
+        return group >= 0;
+    }
     file = scratch_file(cache, where, sizeof where);
     if (file < 0)
         missing(why, room, "the cache (%s) cannot be written to: %s", where,

@@ -7,7 +7,8 @@
 
 /* What can be had here is found out by doing it. False: `why` says what is missing. */
 
-/* A kernel mount whose cache lies in (or will be made as) the folder `cache`. */
+/* A kernel mount whose cache lies in (or will be made as) the folder `cache`; NULL: as
+ * far as that does not matter. */
 bool probe_kernel(const char *cache, char *why, size_t room);
 bool probe_fuse(char *why, size_t room);
 

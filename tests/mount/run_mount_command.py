@@ -316,7 +316,7 @@ def broken(place, way):
     done = place.rafs("mount", "--via", way, "--expect-digest", "sha256:" + "1" * 64, IMAGE,
                       point)
     check(f"{way}: another digest than was expected", done, 1)
-    done = place.rafs("mount", "--via", way, "--timeout", "5",
+    done = place.rafs("mount", "--via", way, "--timeout", "1",
                       "docker://127.0.0.1:9/lib/app:1", point)
     check(f"{way}: a registry that is not there", done, 3)
     report.check(f"{way}: nothing is mounted", not mounted(point), mountinfo())
@@ -671,6 +671,7 @@ def record(place, way):
 
 
 def with_place(work, test, *arguments):
+    begin = time.monotonic()
     place = Place(tempfile.mkdtemp(prefix="place-", dir=work))
     try:
         test(place, *arguments)
@@ -680,6 +681,8 @@ def with_place(work, test, *arguments):
         place.end()
         report.check(f"{test.__name__} leaves no daemon", until(lambda: not place.sockets()),
                      place.sockets())
+        if os.environ.get("TIMES"):
+            print(test.__name__, *arguments, "%.1f s" % (time.monotonic() - begin))
 
 
 def main():
