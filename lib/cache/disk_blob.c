@@ -422,42 +422,48 @@ static void apply(struct rafsi_disk_blob *blob, struct batch *batch)
     pthread_mutex_unlock(&cache->lock);
 }
 
-/* Read what was appended to the journal, by whomever. One piece; *more: there is more. */
-static void read_piece(struct rafsi_disk_blob *blob, bool *more)
+/* Read what was appended to the journal, by whomever. One piece; *more: there is more.
+ * false: it could not be read. */
+static bool read_piece(struct rafsi_disk_blob *blob, bool *more)
 {
     rafs_cache *cache = blob->cache;
     struct batch *batch;
     struct stat st;
     uint64_t from;
+    bool read;
     size_t got;
 
     *more = false;
     pthread_mutex_lock(&cache->lock);
     from = blob->read_to;
     pthread_mutex_unlock(&cache->lock);
-    if (fstat(blob->journal, &st) != 0 ||
-        (uint64_t)st.st_size < from + DISK_RECORD_BYTES || from >= DISK_JOURNAL_MAX)
-        return;
+    if (fstat(blob->journal, &st) != 0)
+        return false;
+    if ((uint64_t)st.st_size < from + DISK_RECORD_BYTES || from >= DISK_JOURNAL_MAX)
+        return true;
     batch = rafsi_alloc(&cache->env, sizeof(*batch));
     if (!batch)
-        return;
+        return false;
     batch->spare = NULL;
     batch->from = from;
-    if (rafsi_file_read(blob->journal, from, batch->bytes, sizeof(batch->bytes), &got,
-                        NULL) == RAFS_OK &&
-        decode(blob, batch, got)) {
+    read = rafsi_file_read(blob->journal, from, batch->bytes, sizeof(batch->bytes), &got,
+                           NULL) == RAFS_OK &&
+           decode(blob, batch, got);
+    if (read) {
         apply(blob, batch);
         *more = got == sizeof(batch->bytes);
     }
     free_nodes(&cache->env, batch->spare);
     rafsi_free(&cache->env, batch);
+    return read;
 }
 
-void rafsi_disk_refresh(struct rafsi_disk_blob *blob)
+bool rafsi_disk_refresh(struct rafsi_disk_blob *blob)
 {
-    bool more;
+    bool more, read;
 
     do
-        read_piece(blob, &more);
+        read = read_piece(blob, &more);
     while (more);
+    return read;
 }

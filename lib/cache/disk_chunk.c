@@ -150,7 +150,7 @@ bool rafsi_disk_conflict(struct rafsi_disk_blob *blob,
 {
     uint64_t end = chunk->offset + chunk->size;
     struct disk_node *node;
-    bool found = false;
+    bool found = !rafsi_disk_refresh(blob); /* without memory: any doubt is a yes */
 
     pthread_mutex_lock(&blob->cache->lock);
     for (node = rafsi_disk_index_from(&blob->index, chunk->offset);

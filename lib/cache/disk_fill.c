@@ -131,6 +131,8 @@ int rafsi_disk_keep(struct rafsi_disk_blob *blob, const struct rafsi_disk_chunk 
                     "cannot be written: another process that fetches the chunk does not "
                     "go on, or the file system has no locks",
                     err);
+    if (!rafsi_disk_refresh(blob)) /* what others have put there is not known */
+        return rafsi_fail_nomem(err, DISK_RECORD_BYTES);
     if (rafsi_disk_conflict(blob, chunk))
         return rafsi_fail_at(err, RAFS_E_CORRUPT, RAFS_STAGE_FETCH, NULL, chunk->offset,
                              "the cache has another chunk there, of an image that gives "

@@ -134,7 +134,8 @@ struct rafsi_disk_blob *rafsi_disk_open_stem(rafs_cache *cache, const char *stem
                                              bool wait);
 bool rafsi_disk_ensure(struct rafsi_disk_blob *blob);    /* the files are open */
 int rafsi_disk_ensure_now(struct rafsi_disk_blob *blob); /* also in a pause; 0 or errno */
-void rafsi_disk_refresh(struct rafsi_disk_blob *blob);
+/* Read what was appended to the journal. false: not all of it could be. */
+bool rafsi_disk_refresh(struct rafsi_disk_blob *blob);
 bool rafsi_disk_append(struct rafsi_disk_blob *blob, const struct disk_record *record);
 bool rafsi_disk_locked(int fd, int type, uint64_t start, uint64_t len);
 void rafsi_disk_touch(struct rafsi_disk_blob *blob);
