@@ -14,6 +14,7 @@ import errno
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from mounting import FULL, PATIENCE, ROOT, Refused, Session
 from table import Table
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+from registry import start_registry  # noqa: E402
 from report import Report  # noqa: E402
 
 SLACK = 25  # seconds that a busy machine may add to a deadline
@@ -118,6 +120,38 @@ def registry_is_away(place):
             finally:
                 crowd.end()
                 place.umount(f"registry {how}", point)
+
+
+def real_registry(place):
+    """Debian's docker-registry, which stops for a while: SIGSTOP, then SIGCONT."""
+    if not shutil.which("docker-registry"):
+        report.skip(f"{place.way}: a real registry", "docker-registry is not installed")
+        return
+    content = place.content("registry", count=10)
+    child, host = start_registry(place.session.folder("registry"))
+    point, crowd = None, None
+    try:
+        image = f"docker://{host}/lib/app:v1"
+        done = place.session.run("push", "--progress", "none", content.out, image)
+        if not place.check("a real registry: rafs push", done.returncode == 0, done.stderr):
+            return
+        point = place.session.mount(place.way, image, "--no-trace", "--timeout", "90")
+        crowd = place.crowd(content, point, tolerated=FAILED)
+        child.send_signal(signal.SIGSTOP)
+        crowd.start()
+        time.sleep(30 if FULL else 2)  # the outage itself
+        child.send_signal(signal.SIGCONT)
+        place.finish("a real registry that stops for a while", crowd, 90)
+        place.check("a real registry that stops for a while: no error",
+                    crowd.total("errors") == 0, crowd.total("errors"))
+    finally:
+        child.send_signal(signal.SIGCONT)
+        if crowd:
+            crowd.end()
+        if point:
+            place.umount("a real registry", point)
+        child.kill()
+        child.wait()
 
 
 def deadlines(place):
@@ -416,8 +450,8 @@ def many_readers(place):
             place.umount("many readers", point)
 
 
-TESTS = (registry_is_away, deadlines, lies, corrupted_file, tokens_end, full_disk,
-         others_in_the_cache, damaged_cache, many_mounts, many_readers)
+TESTS = (registry_is_away, real_registry, deadlines, lies, corrupted_file, tokens_end,
+         full_disk, others_in_the_cache, damaged_cache, many_mounts, many_readers)
 
 
 def one_way(args, way, work):
