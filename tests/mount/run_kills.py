@@ -95,7 +95,7 @@ def rounds(session, way, content, anchor, roles, kills, pause):
     keep = session.mount(way, anchor.image, "--daemon", "kills", "--no-trace")
     killer = None
     try:
-        table = Table(session)
+        table = Table(session, keep)
         begun, before = time.monotonic(), resources(table)
         killer = Killer(table, roles, kills, pause, title)
         killer.start()

@@ -389,7 +389,7 @@ def many_mounts(place):
     cache = session.folder("many-cache")
     os.rmdir(cache)
     try:
-        table, before = Table(session), None
+        table, before = Table(session, anchor), None
         for cycle in range(cycles):
             content = rng.choice(contents)
             session.mount(place.way, content.image, "--daemon", "many", "--no-trace",
@@ -437,7 +437,7 @@ def many_readers(place):
     with Registry(content) as registry:
         point = place.session.mount(place.way, alone(content), *remote(registry, content))
         try:
-            table = Table(place.session)
+            table = Table(place.session, point)
             small = place.crowd(content, point, 2).start()
             place.finish("a few readers", small, 60)
             before = daemon_counts(table)

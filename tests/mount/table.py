@@ -13,14 +13,15 @@ VERSION = 1
 
 
 class Table:
-    """Of the one daemon in this namespace, or of the one with a process among `pids`."""
+    """Of the daemon that serves the mount at `point`."""
 
-    def __init__(self, session, pids=None):
+    def __init__(self, session, point):
         self.room = None
-        for pid in pids or session.processes():
-            self.room = self.room or open_table(pid)
+        pump = next((row["pump_pid"] for row in session.status() if row["dir"] == point), 0)
+        if pump:
+            self.room = open_table(pump)
         if self.room is None:
-            raise LookupError("no process has a table of mounts open")
+            raise LookupError(f"{point}: no process has a table of mounts open")
 
     def head(self):
         return struct.unpack_from(HEAD, self.room, 0)
@@ -53,7 +54,7 @@ def open_table(pid):
         return None
     for name in names:
         try:
-            if not os.readlink(f"{folder}/{name}").startswith("/memfd:"):
+            if not os.readlink(f"{folder}/{name}").startswith("/memfd:rafs-table"):
                 continue
             fd = os.open(f"{folder}/{name}", os.O_RDONLY)
         except OSError:
