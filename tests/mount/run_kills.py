@@ -45,6 +45,20 @@ class Killer(threading.Thread):
         self.table, self.roles, self.wanted, self.pause = table, roles, kills, pause
         self.rng = random.Random(seed)
         self.kills, self.problem, self.over = 0, None, threading.Event()
+        self.lock, self.left = threading.Lock(), None
+
+    def spare(self, kills):
+        """No more than so many for now; None: go on. An image that a few workers die of is
+        not opened again, which is as it should be, and no fault of those that are killed."""
+        with self.lock:
+            self.left = kills
+
+    def may_kill(self):
+        with self.lock:
+            if self.left is None:
+                return True
+            self.left -= 1
+            return self.left >= 0
 
     def run(self):
         last = dict.fromkeys(self.roles, 0)
@@ -58,6 +72,8 @@ class Killer(threading.Thread):
                 if other == role:
                     victim = pid
             self.over.wait(self.rng.random() * self.pause)
+            if not self.may_kill():
+                continue
             try:
                 os.kill(victim, signal.SIGKILL)
             except ProcessLookupError:
@@ -70,8 +86,10 @@ def one_round(session, way, content, killer, number):
     """Mount with nothing cached, all readers over all files, unmount. False: stop."""
     log = os.path.join(session.work, f"readers-{way}")
     cache = session.folder("cache")
+    killer.spare(1)
     point = session.mount(way, content.image, "--daemon", "kills", "--no-trace", "--timeout",
                           str(TIMEOUT), cache=cache)
+    killer.spare(None)
     crowd = Crowd(content.at(point), READERS, log, passes=2, seed=number).start()
     try:
         stuck = crowd.wait(PATIENCE * 4, TIMEOUT + SLACK)
