@@ -224,21 +224,44 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_
     reply_xattr(req, ino, rc, value, room, len, &err);
 }
 
+/* Names that only root may use are shown to nobody else: getxattr(2) would refuse them.
+ * Other file systems of the kernel leave them out; FUSE asks us for all. */
+static size_t without_trusted(char *names, size_t len)
+{
+    static const char trusted[] = "trusted.";
+    size_t kept = 0;
+
+    for (size_t at = 0, n; at < len; at += n) {
+        n = strnlen(names + at, len - at);
+        n += at + n < len;
+        if (strncmp(names + at, trusted, sizeof trusted - 1) == 0)
+            continue;
+        memmove(names + kept, names + at, n);
+        kept += n;
+    }
+    return kept;
+}
+
 static void op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 {
     struct fuse_service *s = service_of(req);
     rafs_error err = RAFS_ERROR_INIT;
     uint64_t ino = ino_of(s, node);
     char names[RAFS_XATTR_VALUE_MAX];
-    size_t room = size < sizeof names ? size : sizeof names, len = 0;
+    size_t len = 0;
     int rc;
 
     if (!s->xattrs) {
         fuse_reply_err(req, ENOSYS);
         return;
     }
-    rc = rafs_image_list_xattr(s->image, ino, names, room, &len, &err);
-    reply_xattr(req, ino, rc, names, room, len, &err);
+    rc = rafs_image_list_xattr(s->image, ino, names, sizeof names, &len, &err);
+    if (rc == RAFS_OK && fuse_req_ctx(req)->uid != 0)
+        len = without_trusted(names, len);
+    if (rc == RAFS_OK && size > 0 && len > size)
+        fuse_reply_err(req, ERANGE);
+    else
+        reply_xattr(req, ino, rc, names, size, len, &err);
 }
 
 /* The mount is read-only, and the kernel refuses by itself; unless somebody mounts it
