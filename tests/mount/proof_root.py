@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 
+from make_tree import xattr_names
 from mounting import FULL
 
 WANTED = 25_000
@@ -156,7 +157,7 @@ def attributes(path):
     elif kind in (stat.S_IFCHR, stat.S_IFBLK):
         row.append(st.st_rdev)
     if kind in (stat.S_IFREG, stat.S_IFDIR):
-        row.append(sorted((name, os.getxattr(path, name)) for name in os.listxattr(path)))
+        row.append(sorted((name, os.getxattr(path, name)) for name in xattr_names(path)))
     return row
 
 
