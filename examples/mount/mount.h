@@ -13,12 +13,13 @@
  *
  * The pump starts the worker anew, pump and holder start each other anew: as long as one
  * of the two lives, readers wait and nobody reads a byte that was not verified. If both
- * are gone, the kernel lets readers of a kernel mount through to what is not filled:
- * zeros.
+ * are gone, readers of what is not there get an error. Only a kernel mount with --fill
+ * events is then open: what was not filled reads as zeros.
  *
  *   holder.c   the pair: who keeps what, who watches whom (vault)
  *   pump.c     requests, slots, life of a mount
  *   pump_kernel.c  devices, marks, events, answers
+ *   pump_fence.c   the other way: what is not there yet is read from /dev/fuse
  *   pump_fuse.c    /dev/fuse, fusermount3
  *   worker.c   opens images; worker_fill.c fills; worker_fuse*.c serves; sandbox.c
  *   mount.c, umount.c, status.c, client.c   the commands, which talk to a pump
@@ -47,6 +48,9 @@ enum {
     MOUNT_THREADS_MAX = 64,
     FILL_BLOCK = 4096
 };
+
+/* How the kernel is kept from what was not verified. */
+enum mount_fill { FILL_AUTO, FILL_FENCE, FILL_EVENTS };
 
 enum mount_via { VIA_AUTO, VIA_KERNEL, VIA_FUSE };
 
@@ -79,6 +83,7 @@ struct mount_slot {
     uint64_t since_sec;     /* seconds since 1970 */
     uint64_t timeout_ms;    /* longest wait of a reader */
     uint32_t devices;       /* kernel: blobs */
+    uint32_t fence;         /* kernel: 1: they are behind a fence; 0: events */
     uint32_t owner;         /* uid who asked */
     char dir[MOUNT_PATH];
     char image[MOUNT_PATH]; /* as the user called it */
@@ -192,12 +197,16 @@ enum vault_role {
     VAULT_DEVICE, /* kernel, by index: the detached mount of the blob's file, whose mark
                      gives events for what EROFS reads and for nobody else. A WORKER_FD of
                      this role carries the file itself, of which the pump makes it */
-    VAULT_FILE, /* kernel, by index: that file as rafs_image_fill_file() gave it. As long
-                   as somebody has it, no cache deletes the file; and a worker that opens
-                   the image anew sees by it whether it would fill another one */
-    VAULT_FUSE, /* fuse: /dev/fuse */
-    VAULT_INIT, /* fuse: memfd, the first message, replayed to a new worker */
-    VAULT_GONE  /* inotify: IN_UNMOUNT of the mount's root */
+    VAULT_FILE,  /* kernel, by index: that file as rafs_image_fill_file() gave it. As long
+                    as somebody has it, no cache deletes the file; and a worker that opens
+                    the image anew sees by it whether it would fill another one */
+    VAULT_FUSE,  /* fuse: /dev/fuse */
+    VAULT_INIT,  /* fuse: memfd, the first message, replayed to a new worker */
+    VAULT_FENCE, /* kernel: /dev/fuse of the fence */
+    VAULT_FENCE_ROOT, /* kernel: its file system, mounted nowhere */
+    VAULT_LAYOUT,     /* kernel, behind a fence, version 5: the bootstrap that the worker
+                         reads; VAULT_META changes */
+    VAULT_GONE        /* inotify: IN_UNMOUNT of the mount's root */
 };
 
 struct vault;
@@ -270,6 +279,7 @@ struct mount_options {
     const char *daemon;  /* NULL: one of its own */
     const char *options; /* -o, without rafs.NAME; "" if there is none */
     struct mount_words words;
+    uint32_t fill;      /* enum mount_fill */
     uint32_t threads;   /* of the worker for this mount; 0: the default */
     bool prefetch_all;  /* fill all in the background */
     bool no_trace;      /* do not use or keep the image's trace */

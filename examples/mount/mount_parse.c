@@ -21,6 +21,9 @@ static const char mount_help[] =
     "uidmap=...,\n"
     "                       allow_other, ...; rafs.NAME[=VALUE] stands for "
     "--NAME[=VALUE]\n"
+    "  --fill WAY           kernel: what keeps readers from what is not verified yet:\n"
+    "                       fence (a device that waits, or fails), events (fanotify;\n"
+    "                       Linux 6.14); auto, the default: a fence where it can be\n"
     "  --foreground         stay, until it is unmounted; a signal unmounts it\n"
     "  --daemon NAME        let the daemon of that name serve it; started if not there\n"
     "  --threads N          that fetch and verify for this mount\n"
@@ -42,6 +45,7 @@ enum {
     OPT_VIA = OPT_OWN,
     OPT_FOREGROUND,
     OPT_DAEMON,
+    OPT_FILL,
     OPT_THREADS,
     OPT_PREFETCH_ALL,
     OPT_NO_TRACE,
@@ -53,6 +57,7 @@ static const struct option longs[] = {
     {"via", required_argument, NULL, OPT_VIA},
     {"foreground", no_argument, NULL, OPT_FOREGROUND},
     {"daemon", required_argument, NULL, OPT_DAEMON},
+    {"fill", required_argument, NULL, OPT_FILL},
     {"threads", required_argument, NULL, OPT_THREADS},
     {"prefetch-all", no_argument, NULL, OPT_PREFETCH_ALL},
     {"no-trace", no_argument, NULL, OPT_NO_TRACE},
@@ -72,6 +77,20 @@ static bool set_via(struct mount_options *o)
         }
     }
     command_usage(&o->c, "--via: '%s' is not auto, kernel or fuse", optarg);
+    return false;
+}
+
+static bool set_fill(struct mount_options *o)
+{
+    static const char *const names[] = {"auto", "fence", "events"};
+
+    for (uint32_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(optarg, names[i]) == 0) {
+            o->fill = i;
+            return true;
+        }
+    }
+    command_usage(&o->c, "--fill: '%s' is not auto, fence or events", optarg);
     return false;
 }
 
@@ -134,6 +153,8 @@ static bool take_option(struct mount_options *o, int opt)
         return set_daemon(o);
     case OPT_THREADS:
         return set_threads(o);
+    case OPT_FILL:
+        return set_fill(o);
     case OPT_PREFETCH_ALL:
         o->prefetch_all = true;
         return true;

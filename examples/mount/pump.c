@@ -123,6 +123,9 @@ static void dispatch(struct pump *p, const struct epoll_event *e)
     case KIND_GONE:
         slots_gone(p);
         break;
+    case KIND_MAKER:
+        slot_made(p, index);
+        break;
     }
 }
 

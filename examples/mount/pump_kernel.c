@@ -286,6 +286,11 @@ void kernel_look(struct pump *p, uint32_t slot)
     bool recording = atomic_load(&said->recording) != 0;
     uint32_t marked = 0;
 
+    if (said->fence) { /* the worker opens it, and says when all is open */
+        if (recording)
+            atomic_store(&said->complete, 0);
+        return;
+    }
     for (uint32_t i = 0; i < s->device_count; i++) {
         struct pump_device *d = &s->devices[i];
         uint64_t blocks = atomic_load(&s->map->device[i].blocks);
@@ -368,10 +373,26 @@ static void remove_source(struct pump *p, uint32_t slot)
     unlink(link);
 }
 
+/* Behind a fence each blob has two: first what stands in front, then the bytes. */
+static bool set_fence(struct pump *p, int fs, uint32_t slot)
+{
+    char path[64];
+
+    for (uint32_t i = 0; i < p->slots[slot].device_count; i++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d/%u",
+                 pump_fd(p, slot, VAULT_FENCE_ROOT), i);
+        if (!set(fs, "device", path))
+            return false;
+    }
+    return true;
+}
+
 static bool set_devices(struct pump *p, int fs, uint32_t slot)
 {
     char path[64];
 
+    if (slot_at(p, slot)->fence && !set_fence(p, fs, slot))
+        return false;
     for (uint32_t i = 0; i < p->slots[slot].device_count; i++) {
         proc_path(path, sizeof path, vault_get(p->vault, slot, VAULT_DEVICE, i));
         if (!set(fs, "device", path))
@@ -399,8 +420,7 @@ static unsigned attributes(unsigned long flags)
     return out;
 }
 
-/* The mount, which is nowhere yet; -1. */
-static int make(struct pump *p, uint32_t slot, const struct mount_words *words,
+int kernel_make(struct pump *p, uint32_t slot, const struct mount_words *words,
                 char *text)
 {
     int fs = (int)syscall(SYS_fsopen, "erofs", FSOPEN_CLOEXEC);
@@ -453,11 +473,26 @@ static bool attach(struct pump *p, uint32_t slot, int tree, const char *dir)
     return syscall(SYS_move_mount, tree, "", AT_FDCWD, dir, MOVE_MOUNT_F_EMPTY_PATH) == 0;
 }
 
+bool kernel_attach(struct pump *p, uint32_t slot, int tree, const char *dir, char *text)
+{
+    bool good = attach(p, slot, tree, dir);
+
+    if (!good)
+        say_why(-1, dir, text);
+    close(tree);
+    return good;
+}
+
+bool kernel_is_mounted(const struct pump *p, uint32_t slot, const char *dir)
+{
+    uint64_t before = atomic_load(&p->vault->slots[slot].mount_id);
+
+    return before != 0 && mount_id_of(AT_FDCWD, dir) == before;
+}
+
 bool kernel_mount(struct pump *p, uint32_t slot, const struct mount_options *o,
                   char *text)
 {
-    uint64_t before = atomic_load(&p->vault->slots[slot].mount_id);
-    bool good;
     int tree;
 
     if (pump_fd(p, 0, VAULT_GROUP) < 0) {
@@ -468,14 +503,8 @@ bool kernel_mount(struct pump *p, uint32_t slot, const struct mount_options *o,
     }
     if (!kernel_take(p, slot, text) || !mark_all(p, slot, text))
         return false;
-    if (before != 0 && mount_id_of(AT_FDCWD, o->dir) == before)
-        return true; /* by a pump that was killed then */
-    tree = make(p, slot, &o->words, text);
-    if (tree < 0)
-        return false;
-    good = attach(p, slot, tree, o->dir);
-    if (!good)
-        say_why(-1, o->dir, text);
-    close(tree);
-    return good;
+    if (kernel_is_mounted(p, slot, o->dir))
+        return true;
+    tree = kernel_make(p, slot, &o->words, text);
+    return tree >= 0 && kernel_attach(p, slot, tree, o->dir, text);
 }

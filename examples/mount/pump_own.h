@@ -22,7 +22,8 @@ enum pump_kind {
     KIND_HOLDER,
     KIND_WORKER,
     KIND_WORKER_PID,
-    KIND_GONE
+    KIND_GONE,
+    KIND_MAKER /* by slot: the child that makes its mount */
 };
 
 struct pump_device {
@@ -36,6 +37,8 @@ struct pump_slot {
     size_t map_len;
     struct pump_device *devices;
     uint32_t device_count;
+    int maker; /* socket of the child that makes the mount; 0: none */
+    pid_t maker_pid;
     int connection; /* whose request it is, + 1; 0: none */
 };
 
@@ -97,6 +100,7 @@ uint32_t slot_of(const struct pump *p, const char *dir);
 /* 0, or errno. */
 int slot_unmount(struct pump *p, uint32_t slot, bool lazy);
 void slot_end(struct pump *p, uint32_t slot);
+void slot_made(struct pump *p, uint32_t slot); /* KIND_MAKER */
 bool slots_any(const struct pump *p);
 void slots_gone(struct pump *p);  /* VAULT_GONE has something to say */
 void slots_found(struct pump *p); /* a new pump looks what there is */
@@ -111,11 +115,28 @@ bool kernel_device(struct pump *p, uint32_t slot, uint32_t index, int file);
 bool kernel_take(struct pump *p, uint32_t slot, char *text);
 bool kernel_mount(struct pump *p, uint32_t slot, const struct mount_options *o,
                   char *text);
+/* The mount, which is nowhere yet; -1: `text` says why. */
+int kernel_make(struct pump *p, uint32_t slot, const struct mount_words *words,
+                char *text);
+/* Put it where it belongs. `tree` is taken. */
+bool kernel_attach(struct pump *p, uint32_t slot, int tree, const char *dir, char *text);
+/* Was it mounted by a pump that was killed then? */
+bool kernel_is_mounted(const struct pump *p, uint32_t slot, const char *dir);
 /* Take marks off what is complete. */
 void kernel_look(struct pump *p, uint32_t slot);
 bool kernel_mark(struct pump *p, uint32_t slot, uint32_t device, bool on);
 void kernel_release(struct pump *p, uint32_t slot);
 uint64_t mount_id_of(int fd, const char *path);
+
+/* ---- pump_fence.c ---- */
+/* The fence of a slot, if it is not there yet. */
+bool fence_make(struct pump *p, uint32_t slot, char *text);
+/* A child that mounts EROFS: KIND_MAKER says when it has something to say. */
+bool fence_start(struct pump *p, uint32_t slot, const struct mount_options *o,
+                 char *text);
+/* What it made; -1: `text` says why there is nothing. */
+int fence_made(struct pump *p, uint32_t slot, char *text);
+void fence_stop(struct pump *p, uint32_t slot);
 
 /* ---- pump_events.c ---- */
 bool events_start(struct pump *p);

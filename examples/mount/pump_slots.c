@@ -114,6 +114,7 @@ uint32_t slot_new(struct pump *p, const struct mount_options *o, int args)
 
 static void slot_free(struct pump *p, uint32_t slot)
 {
+    fence_stop(p, slot);
     kernel_release(p, slot);
     vault_drop(p->vault, slot);
     set_state(p, slot, MOUNT_FREE);
@@ -159,21 +160,58 @@ static bool fuse_mount(struct pump *p, uint32_t slot, const struct mount_options
     return true;
 }
 
+/* Behind a fence: the mount comes from a child, later. */
+static bool fence_mount(struct pump *p, uint32_t slot, const struct mount_options *o,
+                        bool *live_now, char *text)
+{
+    *live_now = kernel_is_mounted(p, slot, o->dir);
+    return kernel_take(p, slot, text) &&
+           (*live_now || (fence_make(p, slot, text) && fence_start(p, slot, o, text)));
+}
+
+static bool mount_as(struct pump *p, uint32_t slot, const struct mount_options *o,
+                     bool *live_now, char *text)
+{
+    *live_now = true;
+    if (o->via == VIA_KERNEL && slot_at(p, slot)->fence)
+        return fence_mount(p, slot, o, live_now, text);
+    if (o->via == VIA_KERNEL)
+        return kernel_mount(p, slot, o, text);
+    if (!fuse_mount(p, slot, o, text))
+        return false;
+    *live_now = pump_fd(p, slot, VAULT_INIT) >= 0;
+    return true;
+}
+
 static void mount_prepared(struct pump *p, uint32_t slot)
 {
     char text[MOUNT_TEXT] = "its arguments cannot be read";
     struct mount_options o;
     char *memory, **argv;
-    bool good = slot_options(p, slot, &o, &memory, &argv);
-    bool kernel = good && o.via == VIA_KERNEL;
+    bool live_now = false;
+    bool good = slot_options(p, slot, &o, &memory, &argv) &&
+                mount_as(p, slot, &o, &live_now, text);
 
-    if (good)
-        good = kernel ? kernel_mount(p, slot, &o, text) : fuse_mount(p, slot, &o, text);
     slot_options_free(&o, memory, argv);
     if (!good)
         slot_failed(p, slot, EXIT_SOURCE, text);
-    else if (kernel || pump_fd(p, slot, VAULT_INIT) >= 0)
+    else if (live_now)
         live(p, slot);
+}
+
+void slot_made(struct pump *p, uint32_t slot)
+{
+    char text[MOUNT_TEXT] = "";
+    int tree = fence_made(p, slot, text);
+
+    if (slot_state(p, slot) != MOUNT_PREPARED) {
+        if (tree >= 0)
+            close(tree);
+    } else if (tree < 0 || !kernel_attach(p, slot, tree, slot_at(p, slot)->dir, text)) {
+        slot_failed(p, slot, EXIT_SOURCE, text);
+    } else {
+        live(p, slot);
+    }
 }
 
 /* ---- unmounting ------------------------------------------------------------------ */

@@ -89,8 +89,8 @@ static void take_descriptor(struct pump *p, const struct worker_message *m, int 
             control_answer_slot(p, m->slot, EXIT_SOURCE, text);
             slot_end(p, m->slot);
         }
-    } else if (early &&
-               (m->role == VAULT_META || m->role == VAULT_MAP || m->role == VAULT_INIT)) {
+    } else if (early && (m->role == VAULT_META || m->role == VAULT_MAP ||
+                         m->role == VAULT_INIT || m->role == VAULT_LAYOUT)) {
         vault_put(p->vault, m->slot, m->role, 0, fd);
         return;
     }
@@ -143,7 +143,9 @@ static void forget_socket(struct pump *p)
 static void count_deaths(struct pump *p)
 {
     for (uint32_t i = 1; i < MOUNTS_MAX; i++) {
-        if (slot_state(p, i) != MOUNT_WANTED)
+        uint32_t state = slot_state(p, i);
+
+        if (state != MOUNT_WANTED && state != MOUNT_PREPARED)
             continue;
         if (atomic_fetch_add(&p->vault->slots[i].deaths, 1) + 1 < DEATHS_MAX)
             continue;

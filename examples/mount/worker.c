@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's main thread: it looks at the slots and starts what they ask for. */
-#include "worker.h"
+#include "worker_fence.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -113,6 +113,10 @@ static int *place_of(struct slot_fds *fds, uint32_t role)
         return &fds->args;
     case VAULT_META:
         return &fds->meta;
+    case VAULT_LAYOUT:
+        return &fds->layout;
+    case VAULT_FENCE:
+        return &fds->fence;
     case VAULT_MAP:
         return &fds->map;
     case VAULT_FUSE:
@@ -134,8 +138,8 @@ struct file_id worker_file_id(int fd)
 
 static void forget_fds(struct worker *worker, uint32_t slot)
 {
-    static const uint32_t roles[] = {VAULT_ARGS, VAULT_META, VAULT_MAP, VAULT_FUSE,
-                                     VAULT_INIT};
+    static const uint32_t roles[] = {VAULT_ARGS, VAULT_META, VAULT_LAYOUT, VAULT_MAP,
+                                     VAULT_FUSE, VAULT_INIT, VAULT_FENCE};
 
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         int *fd = place_of(&worker->fds[slot], roles[i]);
@@ -314,6 +318,7 @@ static void *close_one(void *argument)
     fuse_service_stop(served->fuse);
     served->fuse = NULL;
     ahead_keep(served);
+    fence_end(served);
     drop(served, true);
     if (slot->number == number && move_slot(slot, MOUNT_ENDING, MOUNT_ENDED))
         worker_wake_pump(worker);
@@ -427,6 +432,7 @@ static enum served_state state_of(struct served *served)
 
 static void look_at_served(struct served *served, uint32_t state)
 {
+    const struct slot_fds *fds = &served->worker->fds[served->slot];
     enum served_state mine = state_of(served);
 
     if (worker_slot(served)->number != served->number || state == MOUNT_FREE ||
@@ -440,6 +446,8 @@ static void look_at_served(struct served *served, uint32_t state)
     ahead_record(served);
     if (!served->map)
         serve_fuse(served);
+    else if (served->fence)
+        fence_look(served, fds->fence, fds->init);
 }
 
 /* Does the sandbox let a new mount open its files? */
@@ -567,8 +575,8 @@ static bool take_files(struct worker *worker, const struct vault *vault, uint32_
  * what answers the kernel is none of a worker's business. */
 static bool take_vault(struct worker *worker, const struct vault *vault)
 {
-    static const uint32_t roles[] = {VAULT_ARGS, VAULT_META, VAULT_MAP, VAULT_FUSE,
-                                     VAULT_INIT};
+    static const uint32_t roles[] = {VAULT_ARGS, VAULT_META, VAULT_LAYOUT, VAULT_MAP,
+                                     VAULT_FUSE, VAULT_INIT, VAULT_FENCE};
     enum { ROLES = sizeof roles / sizeof *roles };
     int *keep = malloc((3 + MOUNTS_MAX * ROLES) * sizeof *keep);
     size_t count = 0;
@@ -645,6 +653,7 @@ static void stop(struct worker *worker)
         if (worker->served[i] && worker->served[i]->state == SERVED_OPEN) {
             fuse_service_stop(worker->served[i]->fuse);
             worker->served[i]->fuse = NULL;
+            fence_stop_serving(worker->served[i]);
             ahead_keep(worker->served[i]);
         }
 }

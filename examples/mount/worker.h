@@ -9,6 +9,7 @@
  *   worker_open.c   a request's arguments to an open image; again after a restart
  *   worker_fill.c   threads that fill what readers wait for
  *   worker_ahead.c  what is filled before; traces
+ *   worker_fence.c  or serves, in front of what is not there yet
  *   worker_map.c    which blocks of the devices are good
  *   worker_log.c    what failed
  *   worker_paths.c  what it may open; sandbox*.c see to that
@@ -56,10 +57,12 @@ struct served {
     char pinned[MOUNT_PATH];
     rafs_cancel *cancel;  /* fired when the mount ends */
     rafs_image *image;    /* what is served: options.c.image, or laid out of it */
-    int meta;             /* kernel */
+    int meta;             /* kernel: what is mounted */
+    int layout;           /* kernel, behind a fence: what we read; META changes; -1 */
     bool lost;            /* its devices are not what would be filled */
     struct fill_map *map; /* kernel; else NULL */
     size_t map_bytes;
+    struct fence *fence;       /* kernel, if it has one; worker_fence.c */
     struct fuse_service *fuse; /* fuse, once it is mounted */
     bool recording;
     rafs_prefetch *prefetch; /* of the trace */
@@ -84,7 +87,7 @@ struct file_id {
 
 /* Descriptors of a slot that came from the pump; -1: none. */
 struct slot_fds {
-    int args, meta, map, fuse, init;
+    int args, meta, layout, map, fuse, init, fence;
     struct file_id *files; /* of its VAULT_FILEs, when this worker began; or NULL */
     uint32_t file_count;
 };
@@ -145,10 +148,10 @@ void served_free(struct served *served);
 
 /* Threads for the events that wait. */
 void fill_look(struct worker *worker);
-/* [begin, end) of a device, by the deadline, on CLOCK_MONOTONIC; 0: none. Marks it in the
- * map. */
+/* [begin, end) of a device, as `call` says; without a token of its own the end of the
+ * mount stops it. Marks it in the map, and opens the fence. */
 int fill_range(struct served *served, uint32_t device, uint64_t begin, uint64_t end,
-               uint64_t deadline_ns, uint32_t flags, rafs_error *err);
+               const rafs_call *call, rafs_error *err);
 /* Counters of the image, for `rafs status`. */
 void fill_count(struct served *served);
 /* Sleep. False: the mount or the worker ends, or it would be after the deadline. */
@@ -185,6 +188,8 @@ bool map_has(const struct fill_map *map, uint32_t device, uint64_t begin, uint64
 uint64_t map_set(struct fill_map *map, uint32_t device, uint64_t begin, uint64_t end);
 /* The first block from `from` on that is not there, in bytes; the size: none. */
 uint64_t map_next(const struct fill_map *map, uint32_t device, uint64_t from);
+/* The first that is there. */
+uint64_t map_next_set(const struct fill_map *map, uint32_t device, uint64_t from);
 bool map_complete(const struct fill_map *map);
 
 #endif

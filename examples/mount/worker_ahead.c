@@ -33,12 +33,14 @@ static bool fill_window(struct served *served, uint32_t device, uint64_t at, boo
     uint64_t size = served->map->device[device].size;
     uint64_t end = size - at > WINDOW ? at + WINDOW : size;
     rafs_error err = RAFS_ERROR_INIT;
+    rafs_call call = RAFS_CALL_INIT;
 
+    call.flags = RAFS_CALL_AHEAD;
+    call.deadline_ns = worker_now_ns() + (uint64_t)STEP_MS * 1000000;
     *failed = false;
     if (!let_readers_go_first(served))
         return false;
-    if (fill_range(served, device, at, end, worker_now_ns() + (uint64_t)STEP_MS * 1000000,
-                   RAFS_CALL_AHEAD, &err) == RAFS_OK) {
+    if (fill_range(served, device, at, end, &call, &err) == RAFS_OK) {
         fill_count(served);
         return true;
     }

@@ -12,7 +12,7 @@
 
 #include <rafs/fill.h>
 
-#include "worker.h"
+#include "worker_fence.h"
 
 enum {
     IDLE_S = 5,           /* a thread without work ends after that */
@@ -135,6 +135,7 @@ static void mark(struct served *served, uint32_t device, const rafs_filled *fill
     uint64_t fresh = map_set(served->map, device, filled->begin, filled->end);
 
     atomic_fetch_add(&worker_slot(served)->bytes_filled, fresh * FILL_BLOCK);
+    fence_filled(served, device, filled->begin, filled->end);
 }
 
 /* May it be better in a while? The network's own tries are the library's. */
@@ -179,18 +180,17 @@ bool fill_wait_ms(struct served *served, uint64_t ms, uint64_t deadline_ns)
 }
 
 int fill_range(struct served *served, uint32_t device, uint64_t begin, uint64_t end,
-               uint64_t deadline_ns, uint32_t flags, rafs_error *err)
+               const rafs_call *limits, rafs_error *err)
 {
+    rafs_call call = *limits;
     uint64_t pause = RETRY_FIRST_MS;
     int rc;
 
+    if (!call.cancel)
+        call.cancel = served->cancel;
     for (uint32_t tries = 1;; tries++) {
         rafs_filled filled = RAFS_FILLED_INIT;
-        rafs_call call = RAFS_CALL_INIT;
 
-        call.flags = flags;
-        call.deadline_ns = deadline_ns;
-        call.cancel = served->cancel;
         rafs_error_init(err);
         rc = rafs_image_fill(served->image, device, begin, end - begin, &filled, &call,
                              err);
@@ -198,7 +198,8 @@ int fill_range(struct served *served, uint32_t device, uint64_t begin, uint64_t 
             mark(served, device, &filled);
             return rc;
         }
-        if (!is_worth_another(err, tries) || !fill_wait_ms(served, pause, deadline_ns))
+        if (!is_worth_another(err, tries) || rafs_cancel_fired(call.cancel) ||
+            !fill_wait_ms(served, pause, call.deadline_ns))
             return rc;
         pause = pause * 2 < RETRY_LAST_MS ? pause * 2 : RETRY_LAST_MS;
     }
@@ -238,6 +239,7 @@ static void work(struct job *job)
     struct served *served = job->served;
     const struct fill_map *map = served->map;
     rafs_error err = RAFS_ERROR_INIT;
+    rafs_call call = RAFS_CALL_INIT;
     uint64_t size;
 
     if (job->device >= map->devices || job->begin >= job->end) {
@@ -258,8 +260,8 @@ static void work(struct job *job)
         give(job, EVENT_DONE, 0);
         return;
     }
-    if (fill_range(served, job->device, job->begin, job->end, job->deadline_ns, 0,
-                   &err) == 0) {
+    call.deadline_ns = job->deadline_ns;
+    if (fill_range(served, job->device, job->begin, job->end, &call, &err) == 0) {
         give(job, EVENT_DONE, 0);
         fill_count(served);
         return;

@@ -227,7 +227,8 @@ static struct fuse_session *new_session(struct fuse_service *s, int device)
 
     if (own < 0)
         return NULL;
-    session = fuse_session_new(&args, &fuse_ops, sizeof fuse_ops, s);
+    session = fuse_session_new(&args, s->wish.fence ? &fuse_fence_ops : &fuse_ops,
+                               sizeof fuse_ops, s);
     snprintf(path, sizeof path, "/dev/fd/%d", own);
     if (session && fuse_session_mount(session, path) == 0) {
         s->device = own; /* the session's */

@@ -10,6 +10,7 @@
  *   worker_fuse_dir.c   directories, with attributes in one batch
  *   worker_fuse_read.c  what may wait for the network: reads, and where holes are
  *   worker_fuse_stop.c  readers that are killed while they wait
+ *   worker_fuse_fence.c the same for the fence of a kernel mount
  *
  * A service keeps nothing that its successor would need: node numbers are the image's
  * inode numbers, nothing is counted, and files are not opened as far as the kernel is
@@ -28,10 +29,13 @@
 #include "mount.h"
 
 struct fuse_service;
+struct served;
 
 /* What to serve. */
 struct fuse_wish {
     rafs_image *image; /* borrowed until fuse_service_stop() */
+    /* Not the image is served, but the fence of this kernel mount (worker_fence.h). */
+    struct served *fence;
     struct mount_slot *slot;
     int device;       /* /dev/fuse; duplicated */
     int first;        /* memfd: FUSE_INIT as the kernel sent it; used during the call */

@@ -42,7 +42,10 @@ int fuse_failed(struct fuse_service *s, const char *doing, uint64_t ino,
 {
     char line[64];
 
-    snprintf(line, sizeof line, "%s inode %" PRIu64, doing, ino);
+    if (s->wish.fence) /* the error names the blob */
+        line[0] = '\0';
+    else
+        snprintf(line, sizeof line, "%s inode %" PRIu64, doing, ino);
     if (s->wish.failed)
         s->wish.failed(s->wish.user, line, err);
     return fuse_errno(err);

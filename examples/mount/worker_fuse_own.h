@@ -93,6 +93,10 @@ static inline uint64_t ino_of(const struct fuse_service *s, uint64_t node)
 
 /* worker_fuse_ops.c */
 extern const struct fuse_lowlevel_ops fuse_ops;
+/* worker_fuse_fence.c */
+extern const struct fuse_lowlevel_ops fuse_fence_ops;
+int fuse_fence_read(struct fuse_service *s, const struct reading *r,
+                    const rafs_call *call, size_t *nread, rafs_error *err);
 int fuse_errno(const rafs_error *err);
 void fuse_stat_of(const struct fuse_service *s, const rafs_attr *attr, struct stat *out);
 void fuse_entry_of(const struct fuse_service *s, const rafs_attr *attr,

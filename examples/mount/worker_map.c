@@ -145,6 +145,23 @@ uint64_t map_next(const struct fill_map *map, uint32_t device, uint64_t from)
     return (at < blocks ? at : blocks) * FILL_BLOCK;
 }
 
+uint64_t map_next_set(const struct fill_map *map, uint32_t device, uint64_t from)
+{
+    uint64_t blocks = map->device[device].size / FILL_BLOCK;
+    uint64_t at = from / FILL_BLOCK;
+
+    while (at < blocks) {
+        uint64_t there = atomic_load(&words(map, device)[at / BITS]) >> at % BITS;
+
+        if (there != 0) {
+            at += (uint64_t)__builtin_ctzll(there);
+            break;
+        }
+        at = (at / BITS + 1) * BITS;
+    }
+    return (at < blocks ? at : blocks) * FILL_BLOCK;
+}
+
 bool map_complete(const struct fill_map *map)
 {
     for (uint32_t i = 0; i < map->devices; i++)

@@ -15,7 +15,7 @@
 
 #include "cache.h"
 #include "remote.h"
-#include "worker.h"
+#include "worker_fence.h"
 
 /* A worker of many mounts is to stay small: what it fills lies in the cache's files, and
  * thereby in the page cache. */
@@ -119,7 +119,7 @@ struct served *served_new(struct worker *worker, uint32_t slot)
     served->worker = worker;
     served->slot = slot;
     served->number = of->number;
-    served->meta = -1;
+    served->meta = served->layout = -1;
     served->once_more = atomic_load(&of->state) != MOUNT_WANTED;
     served->before.fetched_bytes = atomic_load(&of->fetched_bytes);
     served->before.fetched_chunks = atomic_load(&of->fetched_chunks);
@@ -142,12 +142,15 @@ struct served *served_new(struct worker *worker, uint32_t slot)
 
 void served_free(struct served *served)
 {
+    fence_end(served);
     if (served->map)
         munmap(served->map, served->map_bytes);
     if (served->image != served->options.c.image)
         rafs_image_close(served->image);
     if (served->meta >= 0)
         close(served->meta);
+    if (served->layout >= 0)
+        close(served->layout);
     if (served->argv)
         (void)command_end(&served->options.c);
     mount_options_free(&served->options);
@@ -163,15 +166,15 @@ void served_free(struct served *served)
 
 /* ---- kernel: what is mounted ----------------------------------------------------- */
 
-static int write_meta(void *user, const void *data, size_t len, const rafs_call *call,
-                      rafs_error *err)
+static int write_to(void *user, const void *data, size_t len, const rafs_call *call,
+                    rafs_error *err)
 {
-    struct served *served = user;
+    const int *fd = user;
     const char *at = data;
 
     (void)call;
     while (len > 0) {
-        ssize_t n = write(served->meta, at, len);
+        ssize_t n = write(*fd, at, len);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -185,24 +188,77 @@ static int write_meta(void *user, const void *data, size_t len, const rafs_call 
     return RAFS_OK;
 }
 
-/* A file without a name beside the chunks. */
-static bool make_meta(struct served *served)
+/* A file without a name beside the chunks; -1: said why. */
+static int make_file(struct served *served)
 {
     struct cache_place place;
+    int fd;
 
     if (!cache_choose(&served->options.c, &place) || !place.path) {
         refuse(served, EXIT_SOURCE, "the folder of the cache is not known");
-        return false;
+        return -1;
     }
-    served->meta = open(place.path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (served->meta < 0)
+    fd = open(place.path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
         refuse(served, EXIT_SOURCE,
                "%s: the file system of the cache takes no unnamed file (%s), which the "
                "kernel's way needs; --cache-dir names another one, --via fuse does "
                "without",
                place.path, strerror(errno));
     free(place.path);
-    return served->meta >= 0;
+    return fd;
+}
+
+static bool write_layout(struct served *served, int *fd)
+{
+    rafs_erofs_result result = RAFS_EROFS_RESULT_INIT;
+    rafs_erofs_options options = RAFS_EROFS_OPTIONS_INIT;
+    struct command *c = &served->options.c;
+    rafs_error err = RAFS_ERROR_INIT;
+
+    *fd = make_file(served);
+    if (*fd < 0)
+        return false;
+    if (rafs_image_write_erofs(c->image, &options, write_to, fd, &result, command_call(c),
+                               &err) == RAFS_OK)
+        return true;
+    refuse_error(served, &err);
+    return false;
+}
+
+static bool may_have_fence(const struct served *served)
+{
+#ifdef HAVE_FUSE3
+    return served->options.fill != FILL_EVENTS;
+#else
+    return served->options.fill == FILL_FENCE;
+#endif
+}
+
+/* What is mounted, and, since a fence changes it, what we read. */
+static bool write_layouts(struct served *served)
+{
+    off_t from = 0, to = 0;
+    struct stat st;
+
+    if (!write_layout(served, &served->meta))
+        return false;
+    if (!may_have_fence(served))
+        return true;
+    served->layout = make_file(served);
+    if (served->layout < 0 || fstat(served->meta, &st) != 0)
+        return false;
+    while (from < st.st_size) {
+        ssize_t n = copy_file_range(served->meta, &from, served->layout, &to,
+                                    (size_t)(st.st_size - from), 0);
+
+        if (n <= 0) {
+            refuse(served, EXIT_SOURCE, "metadata of the mount: %s",
+                   n < 0 ? strerror(errno) : "cut short");
+            return false;
+        }
+    }
+    return true;
 }
 
 /* The image whose blobs are the devices. Of version 6 it is the image itself; but for a
@@ -210,8 +266,6 @@ static bool make_meta(struct served *served)
  * now. */
 static bool lay_out(struct served *served)
 {
-    rafs_erofs_result result = RAFS_EROFS_RESULT_INIT;
-    rafs_erofs_options options = RAFS_EROFS_OPTIONS_INIT;
     rafs_open_options open_options = RAFS_OPEN_OPTIONS_INIT;
     struct command *c = &served->options.c;
     rafs_image_info info = {.struct_size = sizeof info};
@@ -219,25 +273,49 @@ static bool lay_out(struct served *served)
     rafs_env env = RAFS_ENV_INIT;
     int rc = rafs_image_get_info(c->image, &info, &err);
 
-    if (rc == RAFS_OK && !served->once_more) {
-        if (!make_meta(served))
-            return false;
-        rc = rafs_image_write_erofs(c->image, &options, write_meta, served, &result,
-                                    command_call(c), &err);
+    if (rc < 0) {
+        refuse_error(served, &err);
+        return false;
     }
-    if (rc == RAFS_OK && info.version == 6 && !served->once_more) {
+    if (!served->once_more && !write_layouts(served))
+        return false;
+    if (info.version == 6 && !served->once_more) {
         served->image = c->image;
         return true;
     }
     command_env(&env);
     open_options.env = &env;
     open_options.limits = &served->limits;
-    if (rc == RAFS_OK)
-        rc = rafs_image_open_erofs(c->image, served->meta, 0, &open_options,
-                                   &served->image, command_call(c), &err);
+    rc = rafs_image_open_erofs(c->image,
+                               served->layout >= 0 ? served->layout : served->meta, 0,
+                               &open_options, &served->image, command_call(c), &err);
     if (rc < 0)
         refuse_error(served, &err);
     return rc == RAFS_OK;
+}
+
+/* With a fence, if it is wanted and can be. */
+static bool choose_fill(struct served *served)
+{
+    struct mount_slot *slot = worker_slot(served);
+    rafs_error err = RAFS_ERROR_INIT;
+
+    if (served->once_more ? !slot->fence : !may_have_fence(served))
+        return true;
+#ifndef HAVE_FUSE3
+    rafs_error_set(&err, RAFS_E_UNSUPPORTED, 0, "--fill fence",
+                   "this program was built without libfuse3");
+#else
+    if (fence_begin(served, &err)) {
+        slot->fence = 1;
+        return true;
+    }
+#endif
+    if (served->options.fill == FILL_AUTO && err.code == RAFS_E_UNSUPPORTED &&
+        !served->once_more)
+        return true;
+    refuse_error(served, &err);
+    return false;
 }
 
 /* One after the other: an image may have 255. */
@@ -263,6 +341,7 @@ static bool send_devices(struct served *served)
     rafs_image_info info = {.struct_size = sizeof info};
     uint64_t sizes[MOUNT_DEVICES_MAX], total = 0;
     rafs_error err = RAFS_ERROR_INIT;
+    bool good;
     int map;
 
     if (rafs_image_get_info(served->image, &info, &err) < 0) {
@@ -290,13 +369,11 @@ static bool send_devices(struct served *served)
     slot->devices = info.blob_count;
     atomic_store(&slot->bytes_total, total);
     atomic_store(&slot->bytes_filled, 0);
-    if (worker_send(served, VAULT_MAP, 0, map) &&
-        worker_send(served, VAULT_META, 0, served->meta)) {
-        close(map);
-        return true;
-    }
+    good = worker_send(served, VAULT_MAP, 0, map) &&
+           worker_send(served, VAULT_META, 0, served->meta) &&
+           (served->layout < 0 || worker_send(served, VAULT_LAYOUT, 0, served->layout));
     close(map);
-    return false;
+    return good;
 }
 
 /* What an earlier worker made. */
@@ -305,6 +382,7 @@ static bool take_up_kernel(struct served *served)
     const struct slot_fds *fds = &served->worker->fds[served->slot];
 
     served->meta = fds->meta < 0 ? -1 : fcntl(fds->meta, F_DUPFD_CLOEXEC, 3);
+    served->layout = fds->layout < 0 ? -1 : fcntl(fds->layout, F_DUPFD_CLOEXEC, 3);
     served->map = fds->map < 0 ? NULL : map_open(fds->map, &served->map_bytes);
     if (served->meta >= 0 && served->map)
         return true;
@@ -334,7 +412,7 @@ static bool are_the_devices(struct served *served)
         served->lost = i >= fds->file_count || now.ino == 0 ||
                        now.dev != fds->files[i].dev || now.ino != fds->files[i].ino;
     }
-    if (served->lost) {
+    if (served->lost && !worker_slot(served)->fence) {
         refuse(served, EXIT_SOURCE,
                "the cache's files were deleted: what was not read before cannot be read "
                "any more; mount it anew");
@@ -420,7 +498,8 @@ static bool open_kernel(struct served *served)
         return false;
     if (!lay_out(served))
         return false;
-    return served->once_more ? are_the_devices(served) : send_devices(served);
+    return (served->once_more ? are_the_devices(served) : send_devices(served)) &&
+           choose_fill(served);
 }
 
 static bool open_fuse(struct served *served)

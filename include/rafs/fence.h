@@ -33,7 +33,8 @@ typedef struct rafs_fence_info {
     uint32_t struct_size; /**< sizeof(rafs_fence_info) */
     uint32_t blobs;       /**< device i + 1 is the fence of blob i; device blobs + i + 1
                                its bytes */
-    uint64_t entries;     /**< of files, each for a chunk; 0 before rafs_fence_index() */
+    uint64_t entries;     /**< of files, each for a chunk, or for a file whose chunks lie
+                               one after the other; 0 before rafs_fence_index() */
     uint64_t open;        /**< of them, those that lead past the fence */
 } rafs_fence_info;
 
@@ -84,13 +85,22 @@ RAFS_API int rafs_fence_new(const rafs_image *image, int32_t fd, rafs_fence **ou
  */
 RAFS_API int rafs_fence_index(rafs_fence *fence, const rafs_call *call, rafs_error *err);
 
+/** Is all of [begin, end) of a blob's uncompressed bytes on its second device? 1 or 0.
+ * From the thread that opens, never under a lock. */
+typedef int (*rafs_fence_there)(void *user, uint32_t blob, uint64_t begin, uint64_t end);
+
 /**
  * Let the kernel past the fence: from now on it reads the chunks that begin in
  * [begin, end) of a blob's uncompressed bytes from the second device, where they must be.
  *
+ * Of a file whose chunks lie one after the other the kernel looks at the first entry
+ * alone. It is opened when a call touches the file's bytes and all of them are there.
+ *
  * @param fence  shared, after rafs_fence_index()
  * @param blob   index of the blob
  * @param begin, end  bytes
+ * @param there  asked about such files
+ * @param user   its first argument; borrowed for the call
  * @param err    out, optional
  * @return RAFS_OK; RAFS_E_BADARG: no index yet, no such blob; RAFS_E_BACKEND: the file
  *         cannot be written: what could not be opened stays behind the fence
@@ -98,12 +108,13 @@ RAFS_API int rafs_fence_index(rafs_fence *fence, const rafs_call *call, rafs_err
  * Blocks on storage. Any thread. Source: v6 chunk arrays. Since: 1.0.
  */
 RAFS_API int rafs_fence_open(rafs_fence *fence, uint32_t blob, uint64_t begin,
-                             uint64_t end, rafs_error *err);
+                             uint64_t end, rafs_fence_there there, void *user,
+                             rafs_error *err);
 
-/** The opposite of rafs_fence_open(): reads of these chunks meet the fence again, unless
- *  the kernel has their pages. @param fence, blob, begin, end, err  as
- *  rafs_fence_open(). @return as rafs_fence_open(). Blocks on storage. Any thread.
- * Source: v6 chunk arrays. Since: 1.0. */
+/** The opposite of rafs_fence_open(): reads of what begins in or reaches into
+ *  [begin, end) meet the fence again, unless the kernel has their pages. @param fence,
+ *  blob, begin, end, err  as rafs_fence_open(). @return as rafs_fence_open(). Blocks on
+ *  storage. Any thread. Source: v6 chunk arrays. Since: 1.0. */
 RAFS_API int rafs_fence_shut(rafs_fence *fence, uint32_t blob, uint64_t begin,
                              uint64_t end, rafs_error *err);
 

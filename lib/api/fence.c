@@ -23,7 +23,7 @@ enum {
 /* Of a blob, after the index was made. */
 struct fence_blob {
     struct fence_entries entries;
-    atomic_uint_least64_t *opened; /* a bit for each entry */
+    atomic_uint_least64_t *opened; /* a bit for each item, then for each run */
 };
 
 struct rafs_fence {
@@ -204,6 +204,7 @@ void rafs_fence_free(rafs_fence *fence)
         return;
     for (uint32_t i = 0; fence->blob && i < fence->blobs; i++) {
         rafsi_free(&fence->env, fence->blob[i].entries.items);
+        rafsi_free(&fence->env, fence->blob[i].entries.runs);
         rafsi_free(&fence->env, fence->blob[i].opened);
     }
     if (fence->fd >= 0)
@@ -219,18 +220,27 @@ static uint8_t device_of(const struct rafs_fence *fence, uint32_t blob, bool ope
     return (uint8_t)(blob + 1 + (open ? fence->blobs : 0));
 }
 
+static uint64_t item_at(const struct fence_blob *blob, uint64_t i)
+{
+    const struct fence_entries *entries = &blob->entries;
+
+    return i < entries->count ? entries->items[i]
+                              : entries->runs[i - entries->count].item;
+}
+
 /* What a process before us has opened. */
 static int look_at_entries(struct rafs_fence *fence, uint32_t number, rafs_error *err)
 {
     struct fence_blob *blob = &fence->blob[number];
+    uint64_t count = blob->entries.count + blob->entries.run_count;
     uint8_t window[V6_BLOCK_BYTES];
     uint64_t from = UINT64_MAX; /* of the window; entries come in the order of chunks */
     int rc = RAFS_OK;
 
-    for (uint64_t i = 0; rc == RAFS_OK && i < blob->entries.count; i++) {
-        uint64_t at = rafsi_fence_entry_at(blob->entries.items[i]);
+    for (uint64_t i = 0; rc == RAFS_OK && i < count; i++) {
+        uint64_t at = rafsi_fence_entry_at(item_at(blob, i));
 
-        if (at / V6_BLOCK_BYTES != from / V6_BLOCK_BYTES || from == UINT64_MAX) {
+        if (from == UINT64_MAX || at / V6_BLOCK_BYTES != from / V6_BLOCK_BYTES) {
             from = at - at % V6_BLOCK_BYTES;
             rc = read_at(fence->fd, from, window, sizeof(window), err);
         }
@@ -247,14 +257,15 @@ static int adopt(struct rafs_fence *fence, uint32_t number, struct fence_entries
                  rafs_error *err)
 {
     struct fence_blob *blob = &fence->blob[number];
-    size_t bytes = (size_t)(from->count / 64 + 1) * sizeof(*blob->opened);
+    uint64_t count = from->count + from->run_count;
+    size_t bytes = (size_t)(count / 64 + 1) * sizeof(*blob->opened);
 
     blob->opened = rafsi_alloc_zero(&fence->env, bytes);
     if (!blob->opened)
         return rafsi_fail_nomem(err, bytes);
     blob->entries = *from;
     *from = (struct fence_entries){0};
-    atomic_fetch_add(&fence->entries, blob->entries.count);
+    atomic_fetch_add(&fence->entries, count);
     return look_at_entries(fence, number, err);
 }
 
@@ -262,6 +273,7 @@ static void forget(struct rafs_fence *fence)
 {
     for (uint32_t i = 0; i < fence->blobs; i++) {
         rafsi_free(&fence->env, fence->blob[i].entries.items);
+        rafsi_free(&fence->env, fence->blob[i].entries.runs);
         rafsi_free(&fence->env, fence->blob[i].opened);
         fence->blob[i] = (struct fence_blob){0};
     }
@@ -310,7 +322,7 @@ static int turn(struct rafs_fence *fence, uint32_t number, uint64_t i, bool open
 
     if (!(before & bit) != open)
         return RAFS_OK;
-    rc = write_at(fence->fd, rafsi_fence_entry_at(blob->entries.items[i]) + DEVICE_BYTE,
+    rc = write_at(fence->fd, rafsi_fence_entry_at(item_at(blob, i)) + DEVICE_BYTE,
                   &device, 1, err);
     if (rc < 0 && open)
         atomic_fetch_and(&blob->opened[i / 64], ~bit);
@@ -323,37 +335,80 @@ static int turn(struct rafs_fence *fence, uint32_t number, uint64_t i, bool open
     return rc;
 }
 
-static int turn_range(rafs_fence *fence, uint32_t blob, uint64_t begin, uint64_t end,
-                      bool open, rafs_error *err)
+/* What a call is about. */
+struct turning {
+    rafs_fence *fence;
+    uint32_t blob;
+    uint64_t begin, end;
+    rafs_fence_there there; /* NULL: it is shut */
+    void *user;
+};
+
+static int check(const struct turning *t, rafs_error *err)
 {
-    const struct fence_entries *entries;
+    if (!t->fence)
+        return rafsi_fail_null(err, "fence");
+    if (t->blob >= t->fence->blobs || !atomic_load(&t->fence->indexed))
+        return rafsi_fail(
+            err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "fence",
+            t->blob >= t->fence->blobs ? "there is no blob %u" : "has no index", t->blob);
+    return RAFS_OK;
+}
+
+static int turn_items(const struct turning *t, rafs_error *err)
+{
+    const struct fence_entries *entries = &t->fence->blob[t->blob].entries;
     int rc = RAFS_OK;
 
-    if (!fence)
-        return rafsi_fail_null(err, "fence");
-    if (blob >= fence->blobs || !atomic_load(&fence->indexed))
-        return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "fence",
-                          blob >= fence->blobs ? "there is no blob %u" : "has no index",
-                          blob);
-    entries = &fence->blob[blob].entries;
-    for (uint64_t i = rafsi_fence_first(entries, begin);
+    for (uint64_t i = rafsi_fence_first(entries, t->begin);
          rc == RAFS_OK && i < entries->count &&
-         rafsi_fence_offset(entries->items[i]) < end;
+         rafsi_fence_offset(entries->items[i]) < t->end;
          i++)
-        rc = turn(fence, blob, i, open, err);
+        rc = turn(t->fence, t->blob, i, t->there != NULL, err);
     return rc;
 }
 
-int rafs_fence_open(rafs_fence *fence, uint32_t blob, uint64_t begin, uint64_t end,
-                    rafs_error *err)
+/* There are few of them, as files are that are larger than a chunk. */
+static int turn_runs(const struct turning *t, rafs_error *err)
 {
-    return turn_range(fence, blob, begin, end, true, err);
+    const struct fence_entries *entries = &t->fence->blob[t->blob].entries;
+    int rc = RAFS_OK;
+
+    for (uint64_t i = 0; rc == RAFS_OK && i < entries->run_count; i++) {
+        uint64_t begin = rafsi_fence_offset(entries->runs[i].item);
+        uint64_t end = begin + entries->runs[i].bytes;
+
+        if (begin >= t->end)
+            break;
+        if (end > t->begin && (!t->there || t->there(t->user, t->blob, begin, end)))
+            rc = turn(t->fence, t->blob, entries->count + i, t->there != NULL, err);
+    }
+    return rc;
+}
+
+static int turn_all(const struct turning *t, rafs_error *err)
+{
+    int rc = check(t, err);
+
+    if (rc == RAFS_OK)
+        rc = turn_items(t, err);
+    return rc == RAFS_OK ? turn_runs(t, err) : rc;
+}
+
+int rafs_fence_open(rafs_fence *fence, uint32_t blob, uint64_t begin, uint64_t end,
+                    rafs_fence_there there, void *user, rafs_error *err)
+{
+    struct turning t = {fence, blob, begin, end, there, user};
+
+    return there ? turn_all(&t, err) : rafsi_fail_null(err, "there");
 }
 
 int rafs_fence_shut(rafs_fence *fence, uint32_t blob, uint64_t begin, uint64_t end,
                     rafs_error *err)
 {
-    return turn_range(fence, blob, begin, end, false, err);
+    struct turning t = {fence, blob, begin, end, NULL, NULL};
+
+    return turn_all(&t, err);
 }
 
 int rafs_fence_get_info(const rafs_fence *fence, rafs_fence_info *info, rafs_error *err)

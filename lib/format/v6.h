@@ -107,6 +107,9 @@ int rafsi_v6_inode(struct span bytes, uint32_t chunk_size, struct v6_inode *out,
 /* Extended, whatever inode->bytes says. */
 void rafsi_v6_inode_put(const struct v6_inode *inode,
                         uint8_t out[V6_INODE_EXTENDED_BYTES]);
+/* Do the chunks of the file lie one after the other, so that EROFS looks at the first
+ * entry of its array alone? */
+bool rafsi_v6_is_run(const struct v6_inode *inode, uint32_t chunk_size);
 /* Field u of a regular file. contiguous: its chunks lie one after the other in a blob. */
 uint32_t rafsi_v6_chunk_format(uint64_t size, uint32_t chunk_size, bool contiguous);
 

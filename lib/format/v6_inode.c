@@ -88,6 +88,11 @@ static int check_chunk_format(const struct v6_inode *inode, uint32_t chunk_size,
     return RAFS_OK;
 }
 
+bool rafsi_v6_is_run(const struct v6_inode *inode, uint32_t chunk_size)
+{
+    return ((uint64_t)V6_BLOCK_BYTES << (inode->u & CHUNK_BITS)) != chunk_size;
+}
+
 uint32_t rafsi_v6_chunk_format(uint64_t size, uint32_t chunk_size, bool contiguous)
 {
     uint32_t bits = bits_for(size);

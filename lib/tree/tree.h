@@ -248,6 +248,14 @@ struct fence_entries {
     uint64_t *items;
     uint64_t count;
     uint64_t room;
+    /* Files whose chunks lie one after the other, so that the kernel looks at the first
+     * entry alone: in the same order, with the bytes of the whole. */
+    struct fence_run {
+        uint64_t item;
+        uint64_t bytes;
+    } * runs;
+    uint64_t run_count;
+    uint64_t run_room;
 };
 
 /* All entries of an image of version 6, one array for each blob; to be freed with
