@@ -32,6 +32,7 @@ from report import Report  # noqa: E402
 GOOD, USAGE, SOURCE, UNSUPPORTED = 0, 2, 3, 4       # exit codes of rafs
 FLAG_EXPLICIT_UID_GID = 0x10
 BLOCK = 4096
+TREES = ["/usr/share", "/usr/lib/python3", "/usr/lib/python3.11", "/usr/include"]
 
 report = Report()
 
@@ -264,6 +265,101 @@ def try_lost_blob():
                              "%s; %s" % (message(done), nothing_left(out)))
 
 
+def sparse_image(work):
+    """v5-chunk4k with chunks 10 to 19 of /data/large five places on, and none behind: its
+    folder, and the file's content. No builder writes such files, but readers take them."""
+    folder = os.path.join(work, "sparse")
+    shutil.copytree(os.path.join(HERE, "v5-chunk4k"), folder)
+    path, chunk, record = os.path.join(folder, "image.boot"), 4096, 80
+    whole = must(rafs("cat", path, "/data/large"))
+    with open(path, "rb") as f:
+        boot = bytearray(f.read())
+    at = boot.index(b"large\0\0\0") - 128         # the inode's record, before its name
+    first = at + 128 + 8
+    assert int.from_bytes(boot[at + 64:at + 72], "little") == len(whole)
+    boot[at + 80:at + 88] = (8).to_bytes(8, "little")       # it has holes
+    boot[at + 96:at + 100] = (20).to_bytes(4, "little")     # chunks
+    for i in range(10, 20):
+        boot[first + i * record + 64:first + i * record + 72] = \
+            ((i + 5) * chunk).to_bytes(8, "little")
+    with open(path, "wb") as f:
+        f.write(boot)
+    wanted = whole[:10 * chunk] + bytes(5 * chunk) + whole[10 * chunk:20 * chunk]
+    return folder, wanted + bytes(len(whole) - len(wanted))
+
+
+def try_holes():
+    """Holes of version 5 stay holes."""
+    with tempfile.TemporaryDirectory(prefix="rafs-erofs-", dir=PLACE) as work:
+        folder, wanted = sparse_image(work)
+        boot, out = os.path.join(folder, "image.boot"), os.path.join(work, "out")
+        report.check("holes: rafs reads them as zeros",
+                     must(rafs("cat", boot, "/data/large")) == wanted)
+        must(rafs("export", "--erofs", "--no-sync", "--devices", out, boot))
+        must(rafs("export", "--erofs", "--no-sync", "-o", os.path.join(work, "whole"), boot))
+
+        def see(point):
+            with open(os.path.join(point, "data", "large"), "rb") as f:
+                data = f.read()
+                hole = os.lseek(f.fileno(), 0, os.SEEK_HOLE)
+                return data == wanted, hole, os.lseek(f.fileno(), hole, os.SEEK_DATA)
+
+        for name, meta, devices in (
+                ("devices", os.path.join(out, "image.erofs"), [os.path.join(out, "blob-0")]),
+                ("whole", os.path.join(work, "whole"), [])):
+            got = mounted(meta, devices, work, see)
+            report.check("holes, %s: content and SEEK_HOLE" % name,
+                         got == (True, 10 * 4096, 15 * 4096), got)
+            problem = fsck(meta, devices)
+            report.check("holes, %s: fsck.erofs" % name, problem is None, problem)
+        done = rafs("cat", "--blob-dir", os.path.join(folder, "blobs"),
+                    os.path.join(out, "image.erofs"), "/data/large")
+        report.check("holes: rafs reads what it wrote", done.stdout == wanted, message(done))
+
+
+def try_uneven():
+    """A hole that does not begin with a chunk has no place in EROFS: refused, as a whole."""
+    with tempfile.TemporaryDirectory(prefix="rafs-erofs-", dir=PLACE) as work:
+        boot = os.path.join(sparse_image(work)[0], "image.boot")
+        with open(boot, "r+b") as f:
+            data = f.read()
+            f.seek(data.index(b"large\0\0\0") + 8 + 19 * 80 + 64)
+            f.write((24 * 4096 + 512).to_bytes(8, "little"))
+        out = os.path.join(work, "out")
+        done = rafs("export", "--erofs", "-o", out, boot)
+        report.check("a chunk at an odd place: refused, with the path",
+                     done.returncode == UNSUPPORTED and b"/data/large" in done.stderr and
+                     not os.path.exists(out), message(done))
+
+
+def try_tree(version):
+    """A real tree, built, exported and mounted."""
+    source = next((d for d in (TREES if os.environ.get("RAFS_TEST_FULL") == "1" else TREES[1:])
+                   if os.path.isdir(d)), None)
+    if not source:
+        report.skip("a real tree", "none of %s" % ", ".join(TREES))
+        return
+    with tempfile.TemporaryDirectory(prefix="rafs-erofs-", dir=PLACE) as work:
+        built, out = os.path.join(work, "built"), os.path.join(work, "out")
+        must(rafs("build", "--no-sync", "--fs-version", str(version), "--chunk-size", "64K",
+                  "--skip-unsupported", "-o", built, source))
+        boot, whole = os.path.join(built, "image.boot"), os.path.join(work, "whole")
+        said = json.loads(must(rafs("export", "--erofs", "--no-sync", "--json", "--devices",
+                                    out, boot)))
+        must(rafs("export", "--erofs", "--no-sync", "-o", whole, boot))
+        wanted = rows_below(source)
+        files = [os.path.join(out, device["file"]) for device in said["devices"]]
+        for name, meta, devices in (("devices", os.path.join(out, said["file"]), files),
+                                    ("whole", whole, [])):
+            got = mounted(meta, devices, work, rows_below)
+            problem = first_difference(got, wanted)
+            report.check("%s, version %d, %s: %d paths as they were" %
+                         (source, version, name, len(wanted)), problem is None, problem)
+            problem = fsck(meta, devices)
+            report.check("%s, version %d, %s: fsck.erofs" % (source, version, name),
+                         problem is None, problem)
+
+
 def try_command():
     """The commands that are printed do what they say."""
     image = os.path.join(HERE, "v5-zstd", "image.boot")
@@ -310,6 +406,10 @@ def main():
     if not ARGS.variant:
         try_names()
         try_lost_blob()
+        try_holes()
+        try_uneven()
+        for version in (5, 6):
+            try_tree(version)
         try_command()
     return report.finish()
 
