@@ -197,6 +197,28 @@ static int resolve(const struct rafsi_tree *tree, const struct v6_chunk_addr *ad
     return check_use(v6, number, &chunk->record, addr, chunk->length, err);
 }
 
+/* A file may say that its chunks lie one after the other: then the kernel looks at the
+ * first entry alone, and entry i has to tell the same. */
+static int check_run(const struct rafsi_tree *tree, const struct rafsi_node *file,
+                     uint64_t i, const struct v6_chunk_addr *addr, rafs_error *err)
+{
+    uint64_t begin = rafsi_v6_chunk_array(file);
+    uint64_t step = i * tree->super.chunk_size;
+    struct v6_chunk_addr first;
+    int rc = read_addr(tree, begin, &first, err);
+
+    if (rc < 0)
+        return rc;
+    if (first.hole != addr->hole ||
+        (!first.hole && (first.blob != addr->blob ||
+                         first.uncompressed_offset + step != addr->uncompressed_offset)))
+        return rafsi_corrupt(err, begin + i * V6_CHUNK_ADDR_BYTES,
+                             "chunk %llu of a file does not follow its first one, as the "
+                             "file says",
+                             (unsigned long long)i);
+    return RAFS_OK;
+}
+
 int rafsi_v6_chunk(const struct rafsi_tree *tree, const struct rafsi_node *file,
                    uint64_t offset, struct rafsi_chunk *out, rafs_error *err)
 {
@@ -212,6 +234,8 @@ int rafsi_v6_chunk(const struct rafsi_tree *tree, const struct rafsi_node *file,
         return rafsi_fail(err, RAFS_E_BUG, RAFS_STAGE_METADATA, NULL,
                           "a chunk beyond the end of its file was asked for");
     rc = read_addr(tree, at, &addr, err);
+    if (rc == RAFS_OK && i > 0 && rafsi_v6_is_run(&file->v6, chunk_size))
+        rc = check_run(tree, file, i, &addr, err);
     if (rc < 0)
         return rc;
     memset(&chunk, 0, sizeof(chunk));

@@ -225,6 +225,35 @@ START_TEST(hole_reads_as_a_chunk_without_a_blob)
 }
 END_TEST
 
+/* The kernel reads the first entry of a file whose format says that its chunks lie one
+ * after the other, and no reader may see anything else. */
+START_TEST(chunks_that_are_said_to_follow_each_other_do)
+{
+    struct opened image;
+    struct rafsi_node file;
+    struct rafsi_chunk chunk;
+    rafs_error err;
+
+    for (int wrong = 0; wrong < 3; wrong++) {
+        make(&image);
+        put(image.bytes, AT(FILE_A) + 16, 4, 0x22); /* one chunk of four blocks */
+        if (wrong == 1)
+            put(image.bytes, AT(FILE_A) + 72, 8, 0xffffffff00000000);
+        if (wrong == 2)
+            put(image.bytes, AT(FILE_A) + 76, 4, 7);
+        ck_assert_int_eq(open_bytes(&image, NULL, 1 << 20, NULL), RAFS_OK);
+        file = node_of(&image, FILE_A);
+        ck_assert_int_eq(image.tree->ops->chunk(image.tree, &file, 0, &chunk, NULL),
+                         RAFS_OK);
+        ck_assert_int_eq(image.tree->ops->chunk(image.tree, &file, 5000, &chunk, &err),
+                         wrong ? RAFS_E_CORRUPT : RAFS_OK);
+        if (wrong)
+            ck_assert_uint_eq(err.offset, AT(FILE_A) + 72);
+        drop(&image);
+    }
+}
+END_TEST
+
 START_TEST(chunk_without_a_record_is_said_to_have_none)
 {
     struct opened image;
@@ -773,6 +802,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, offset_that_no_entry_has_is_a_bad_argument);
     tcase_add_test(tcase, name_that_is_missing_is_not_found_wherever_it_would_be);
     tcase_add_test(tcase, hole_reads_as_a_chunk_without_a_blob);
+    tcase_add_test(tcase, chunks_that_are_said_to_follow_each_other_do);
     tcase_add_test(tcase, chunk_without_a_record_is_said_to_have_none);
     tcase_add_test(tcase, image_without_a_chunk_table_has_no_records);
     tcase_add_loop_test(tcase, image_that_lies_is_refused_and_located, 0,
