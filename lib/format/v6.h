@@ -112,8 +112,6 @@ void rafsi_v6_inode_put(const struct v6_inode *inode,
 bool rafsi_v6_is_run(const struct v6_inode *inode, uint32_t chunk_size);
 /* Field u of a regular file. contiguous: its chunks lie one after the other in a blob. */
 uint32_t rafsi_v6_chunk_format(uint64_t size, uint32_t chunk_size, bool contiguous);
-/* Does a regular file say that its chunks do? */
-bool rafsi_v6_is_run(const struct v6_inode *inode, uint32_t chunk_size);
 
 int rafsi_v6_xattr_header(struct span bytes, rafs_error *err);
 void rafsi_v6_xattr_header_put(uint8_t out[V6_XATTR_HEADER_BYTES]);

@@ -102,11 +102,6 @@ uint32_t rafsi_v6_chunk_format(uint64_t size, uint32_t chunk_size, bool contiguo
     return CHUNK_INDEXES | bits;
 }
 
-bool rafsi_v6_is_run(const struct v6_inode *inode, uint32_t chunk_size)
-{
-    return ((uint64_t)V6_BLOCK_BYTES << (inode->u & CHUNK_BITS)) != chunk_size;
-}
-
 static int check_type(const struct v6_inode *inode, uint32_t chunk_size, uint64_t at,
                       rafs_error *err)
 {
