@@ -59,15 +59,6 @@ static bool make_all(struct vault *v, int listening)
            keep(v, VAULT_CONTROL, listening);
 }
 
-/* Our own to close is only what we open from here on. */
-static void note_foreign(struct vault *v)
-{
-    for (int fd = 0; fd < VAULT_FOREIGN; fd++) {
-        if (fd != vault_get(v, 0, VAULT_VAULT, 0) && fcntl(fd, F_GETFD) >= 0)
-            v->foreign[fd / 64] |= (uint64_t)1 << (fd % 64);
-    }
-}
-
 static void take_limits(struct vault *v)
 {
     static const char never[] = "-1000";
@@ -106,9 +97,7 @@ int daemon_run(const struct daemon_start *start)
         pump_log("no daemon: %s", strerror(errno));
         return EXIT_SOURCE;
     }
-    note_foreign(v);
-    if (start->listen >= 0 && start->listen < VAULT_FOREIGN)
-        v->foreign[start->listen / 64] &= ~((uint64_t)1 << (start->listen % 64));
+    vault_note_foreign(v, start->listen);
     snprintf(v->state, sizeof v->state, "%s", start->state);
     snprintf(v->name, sizeof v->name, "%s", start->name);
     v->stay = start->stay;
@@ -119,12 +108,4 @@ int daemon_run(const struct daemon_start *start)
     }
     code = pair_run(v);
     return code;
-}
-
-int daemon_hold(int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    pump_log("mount --hold: not by hand");
-    return EXIT_UNSUPPORTED;
 }

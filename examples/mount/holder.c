@@ -21,6 +21,7 @@
 
 static volatile sig_atomic_t signalled;
 static sigset_t outside;
+static uint32_t generation; /* ours; another one may have taken over */
 
 static void note_signal(int number)
 {
@@ -134,15 +135,25 @@ static void pass_on(struct vault *vault)
         ;
 }
 
+/* After an upgrade the vault's numbers are those of another table of descriptors. */
+static bool is_ours(const struct vault *vault)
+{
+    return atomic_load(&vault->generation) == generation;
+}
+
 enum role holder_main(struct vault *vault)
 {
+    struct pollfd p = {.fd = -1, .events = POLLIN};
+
     prctl(PR_SET_NAME, "rafs-holder");
     for (;;) {
-        struct pollfd p = {.fd = vault->pump, .events = POLLIN};
+        int pump = vault->pump;
 
-        if (is_gone(vault->pump)) {
-            if (atomic_load(&vault->over)) {
-                reap(vault->pump);
+        if (is_ours(vault))
+            p.fd = pump;
+        if (is_gone(p.fd)) {
+            if (atomic_load(&vault->over) || !is_ours(vault)) {
+                reap(p.fd);
                 return ROLE_OVER;
             }
             if (start_pump(vault) == ROLE_PUMP)
@@ -162,6 +173,7 @@ int pair_run(struct vault *vault)
     int exit_code = EXIT_GOOD;
 
     take_signals();
+    generation = atomic_load(&vault->generation);
     atomic_store(&vault->holder_pid, caller);
     while (role != ROLE_OVER)
         role = role == ROLE_HOLDER ? holder_main(vault) : pump_main(vault, &exit_code);

@@ -133,10 +133,14 @@ static int timeout_ms(const struct pump *p)
 {
     uint64_t now = pump_now(), next = p->deadline_ns;
 
-    if (!worker_runs(p) && p->worker_next_ns > now && p->worker_next_ns < next)
+    if (p->again)
+        return 0;
+    if (p->worker_awaited && p->worker_next_ns < next)
         next = p->worker_next_ns;
     if (p->wait_ns < next)
         next = p->wait_ns;
+    if (p->upgrade_to && p->upgrade_ns < next)
+        next = p->upgrade_ns;
     if (next == UINT64_MAX)
         return -1;
     if (next <= now)
@@ -187,20 +191,24 @@ static bool is_over(struct pump *p)
     return atomic_load(&v->asked) || pump_now() >= p->wait_ns;
 }
 
-static void round_once(struct pump *p)
+static void look(struct pump *p)
+{
+    p->again = false;
+    events_look(p);
+    slots_look(p);
+    worker_look(p);
+    upgrade_look(p);
+}
+
+static void wait(struct pump *p)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
     int n =
         epoll_pwait(p->epoll, events, EVENTS_AT_ONCE, timeout_ms(p), holder_signals());
 
     look_for_holder(p);
-    if (p->role != ROLE_PUMP)
-        return;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && p->role == ROLE_PUMP; i++)
         dispatch(p, &events[i]);
-    events_look(p);
-    slots_look(p);
-    worker_look(p);
 }
 
 /* ---- first and last -------------------------------------------------------------- */
@@ -225,15 +233,17 @@ static bool begin(struct pump *p)
     show_holder(p);
     for (uint32_t i = 0; i < CONNECTIONS_MAX; i++)
         p->connections[i].fd = -1;
+    upgrade_arrived();
     p->wait_ns = pump_now() + WAIT_FIRST_S * 1000000000ULL;
-    vault_sweep(p->vault, -1);
+    /* Who is who; then what was read and not entered. Descriptors of that are in no entry
+     * yet, so nothing is opened that could take a number, and nothing swept, before. */
+    slots_found(p);
+    events_start(p);
+    vault_sweep(p->vault, upgrade_socket());
     p->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (p->epoll < 0)
         return false;
     watch_common(p);
-    /* Who is who, before events are looked at. */
-    slots_found(p);
-    events_start(p);
     worker_found(p);
     return true;
 }
@@ -247,6 +257,7 @@ static void forget(struct pump *p)
         free(p->slots[i].devices);
     }
     free(p->places);
+    free(p->upgrade_to);
     if (p->table && p->table != MAP_FAILED)
         munmap(p->table, sizeof *p->table);
     free(p);
@@ -277,10 +288,13 @@ enum role pump_main(struct vault *vault, int *exit_code)
         pump_log("pump: %s", strerror(errno));
         _exit(EXIT_SOURCE); /* and the holder tries again */
     }
-    while (p->role == ROLE_PUMP && !is_over(p))
-        round_once(p);
+    while (p->role == ROLE_PUMP && !is_over(p)) {
+        look(p);
+        if (p->role == ROLE_PUMP)
+            wait(p);
+    }
     role = p->role;
-    if (role == ROLE_PUMP) {
+    if (role == ROLE_PUMP) { /* and not handed over */
         remove_socket(vault);
         atomic_store(&vault->over, 1);
         *exit_code = EXIT_GOOD;

@@ -40,7 +40,7 @@ static void answer(struct pump *p, uint32_t connection, const struct control_ans
         control_close(p, connection); /* nobody waits for it any more */
 }
 
-static void say(struct pump *p, uint32_t connection, int exit_code, const char *text)
+void control_say(struct pump *p, uint32_t connection, int exit_code, const char *text)
 {
     struct control_answer a = {.version = MOUNT_VERSION,
                                .exit_code = (uint32_t)exit_code};
@@ -75,6 +75,8 @@ void control_close(struct pump *p, uint32_t connection)
     close(c->fd);
     c->fd = -1;
     c->slot = 0;
+    if (p->upgrade_for == connection + 1)
+        p->upgrade_for = 0;
     /* Who asked for it has gone before it was there. */
     if (slot != 0 && slot_state(p, slot) != MOUNT_LIVE)
         slot_end(p, slot);
@@ -129,11 +131,11 @@ static void want(struct pump *p, uint32_t connection, const struct mount_options
     uint32_t slot;
 
     if (o->via != VIA_KERNEL && o->via != VIA_FUSE) {
-        say(p, connection, EXIT_USAGE, "a request says --via kernel or fuse");
+        control_say(p, connection, EXIT_USAGE, "a request says --via kernel or fuse");
     } else if (slot_of(p, o->dir) != 0) {
-        say(p, connection, EXIT_SOURCE, "this daemon has a mount there");
+        control_say(p, connection, EXIT_SOURCE, "this daemon has a mount there");
     } else if ((slot = slot_new(p, o, args)) == 0) {
-        say(p, connection, EXIT_SOURCE, "no room for another mount");
+        control_say(p, connection, EXIT_SOURCE, "no room for another mount");
     } else {
         p->connections[connection].slot = slot;
         return;
@@ -149,12 +151,12 @@ static void do_mount(struct pump *p, uint32_t connection, struct request *r)
     char **argv = mount_arguments(r->payload, r->head.length, &argc);
 
     if (args < 0)
-        say(p, connection, EXIT_SOURCE, strerror(errno));
+        control_say(p, connection, EXIT_SOURCE, strerror(errno));
     else if (!argv || !mount_parse(&o, argc, argv) || !o.image || !o.dir ||
              *o.dir != '/' || strlen(o.dir) >= MOUNT_PATH ||
              strlen(o.image) >= MOUNT_PATH) {
         close(args);
-        say(p, connection, EXIT_USAGE, "these are no arguments of rafs mount");
+        control_say(p, connection, EXIT_USAGE, "these are no arguments of rafs mount");
     } else {
         want(p, connection, &o, args);
     }
@@ -168,24 +170,25 @@ static void do_umount(struct pump *p, uint32_t connection, const struct request 
     int why;
 
     if (slot == 0) {
-        say(p, connection, EXIT_NO_PATH, "no mount of this daemon");
+        control_say(p, connection, EXIT_NO_PATH, "no mount of this daemon");
         return;
     }
     if (slot_state(p, slot) != MOUNT_LIVE) {
         slot_end(p, slot);
-        say(p, connection, EXIT_GOOD, "");
+        control_say(p, connection, EXIT_GOOD, "");
         return;
     }
     why = slot_unmount(p, slot, (r->head.flags & CONTROL_LAZY) != 0);
     if (why == 0)
-        say(p, connection, EXIT_GOOD, "");
+        control_say(p, connection, EXIT_GOOD, "");
     else if (why == ENOENT)
-        say(p, connection, EXIT_SOURCE,
-            "something else is mounted over it, or it was moved");
+        control_say(p, connection, EXIT_SOURCE,
+                    "something else is mounted over it, or it was moved");
     else if (why == EBUSY)
-        say(p, connection, EXIT_SOURCE, "in use; --lazy detaches it all the same");
+        control_say(p, connection, EXIT_SOURCE,
+                    "in use; --lazy detaches it all the same");
     else
-        say(p, connection, EXIT_SOURCE, strerror(why));
+        control_say(p, connection, EXIT_SOURCE, strerror(why));
 }
 
 static void do_table(struct pump *p, uint32_t connection)
@@ -197,7 +200,7 @@ static void do_table(struct pump *p, uint32_t connection)
     snprintf(path, sizeof path, "/proc/self/fd/%d", pump_fd(p, 0, VAULT_TABLE));
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        say(p, connection, EXIT_SOURCE, strerror(errno));
+        control_say(p, connection, EXIT_SOURCE, strerror(errno));
         return;
     }
     answer(p, connection, &a, fd);
@@ -222,7 +225,7 @@ static void do_record(struct pump *p, uint32_t connection, const struct request 
     struct control_answer a = {.version = MOUNT_VERSION, .slot = slot};
 
     if (slot == 0 || slot_state(p, slot) != MOUNT_LIVE) {
-        say(p, connection, EXIT_NO_PATH, "no mount of this daemon");
+        control_say(p, connection, EXIT_NO_PATH, "no mount of this daemon");
         return;
     }
     a.number = slot_at(p, slot)->number;
@@ -244,11 +247,12 @@ static void do_end(struct pump *p, uint32_t connection, const struct request *r)
             slot_end(p, i);
     }
     if (busy > 0) {
-        say(p, connection, EXIT_SOURCE, "in use; --lazy detaches it all the same");
+        control_say(p, connection, EXIT_SOURCE,
+                    "in use; --lazy detaches it all the same");
         return;
     }
     atomic_store(&p->vault->leaving, 1);
-    say(p, connection, EXIT_GOOD, "");
+    control_say(p, connection, EXIT_GOOD, "");
 }
 
 static void handle(struct pump *p, uint32_t connection, struct request *r)
@@ -266,11 +270,15 @@ static void handle(struct pump *p, uint32_t connection, struct request *r)
     case CONTROL_RECORD:
         do_record(p, connection, r);
         break;
+    case CONTROL_UPGRADE:
+        upgrade_want(p, connection, r->payload);
+        break;
     case CONTROL_END:
         do_end(p, connection, r);
         break;
     default:
-        say(p, connection, EXIT_UNSUPPORTED, "this daemon does not know the request");
+        control_say(p, connection, EXIT_UNSUPPORTED,
+                    "this daemon does not know the request");
     }
 }
 
@@ -289,8 +297,8 @@ void control_request(struct pump *p, uint32_t connection)
     }
     r.payload[r.head.length] = '\0';
     if (r.head.version != MOUNT_VERSION)
-        say(p, connection, EXIT_UNSUPPORTED,
-            "this daemon speaks another version: rafs mount --upgrade");
+        control_say(p, connection, EXIT_UNSUPPORTED,
+                    "this daemon speaks another version: rafs mount --upgrade");
     else
         handle(p, connection, &r);
 }

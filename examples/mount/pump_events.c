@@ -334,7 +334,7 @@ bool events_waiting(const struct pump *p)
 }
 
 /* What another pump left: entered and perhaps not shown, or not even entered. */
-bool events_start(struct pump *p)
+void events_start(struct pump *p)
 {
     /* A page that is not there when a pump is killed would lose what read(2) has. */
     mlock(p->vault->read_buffer, EVENT_BUFFER);
@@ -352,6 +352,4 @@ bool events_start(struct pump *p)
         show(p, i, shown(p, i)->pid);
     }
     memset(p->vault->read_buffer, 0, take_buffer(p, true));
-    watch_group(p, true);
-    return true;
 }

@@ -58,11 +58,16 @@ struct pump {
     struct mount_table *table;
     enum role role;
     int epoll;
-    bool group_watched; /* not while the table is full */
-    bool worker_live;   /* it has said or done something since it was started */
-    bool worker_stops;  /* was told to */
+    bool group_watched;  /* not while the table is full */
+    bool worker_live;    /* it has said or done something since it was started */
+    bool worker_stops;   /* was told to */
+    bool worker_awaited; /* one is needed, at worker_next_ns */
+    bool again;          /* there is more to be done without waiting */
     uint64_t worker_began_ns, worker_next_ns, worker_pause_ns;
-    uint64_t wait_ns; /* nobody has asked for a mount yet: until then */
+    uint32_t upgrade_for; /* the connection that wants one, + 1; 0: none */
+    char *upgrade_to;     /* the binary; NULL: no upgrade */
+    uint64_t upgrade_ns;  /* when the worker is ended */
+    uint64_t wait_ns;     /* nobody has asked for a mount yet: until then */
     struct pump_slot slots[MOUNTS_MAX];
     struct connection connections[CONNECTIONS_MAX];
     struct place *places; /* in order */
@@ -139,7 +144,7 @@ int fence_made(struct pump *p, uint32_t slot, char *text);
 void fence_stop(struct pump *p, uint32_t slot);
 
 /* ---- pump_events.c ---- */
-bool events_start(struct pump *p);
+void events_start(struct pump *p); /* and those that another pump had read */
 void events_read(struct pump *p);
 void events_look(struct pump *p); /* answers, and deadlines */
 void events_worker_gone(struct pump *p);
@@ -147,6 +152,15 @@ void events_slot_gone(struct pump *p, uint32_t slot);
 bool fill_there(const struct pump *p, const struct place *at, uint64_t begin,
                 uint64_t end);
 bool events_waiting(const struct pump *p);
+
+/* ---- pump_upgrade.c ---- */
+void upgrade_want(struct pump *p, uint32_t connection, const char *binary);
+void upgrade_look(struct pump *p); /* may end our role */
+void upgrade_arrived(void);        /* the new binary's pump is there */
+int upgrade_socket(void);          /* -1: none, or over */
+
+/* ---- pump_control.c ---- */
+void control_say(struct pump *p, uint32_t connection, int exit_code, const char *text);
 
 /* ---- pump_worker.c ---- */
 void worker_found(struct pump *p); /* a new pump: the old one's is ended */

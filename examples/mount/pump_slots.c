@@ -249,6 +249,7 @@ void slot_end(struct pump *p, uint32_t slot)
         slot_unmount(p, slot, true);
     control_answer_slot(p, slot, EXIT_SOURCE, "unmounted");
     set_state(p, slot, MOUNT_ENDING);
+    p->again = true;
     pump_wake_worker(p);
 }
 

@@ -322,6 +322,10 @@ void worker_look(struct pump *p)
 {
     bool needed = is_needed(p);
 
+    /* No new one before an upgrade is over. */
+    if (p->upgrade_to)
+        needed = false;
+    p->worker_awaited = false;
     if (worker_runs(p)) {
         if (!needed && !p->worker_stops && pump_fd(p, 0, VAULT_WORKER) >= 0)
             p->worker_stops = worker_tell(p, WORKER_STOP, 0, 0, -1);
@@ -329,4 +333,5 @@ void worker_look(struct pump *p)
     }
     if (needed && pump_now() >= p->worker_next_ns && !start(p))
         plan_next(p, false);
+    p->worker_awaited = needed && !worker_runs(p);
 }

@@ -133,18 +133,25 @@ static bool note_slot(struct numbers *n, const struct kept_slot *kept)
     return good;
 }
 
+static bool note_kept(struct numbers *n, const struct vault *vault)
+{
+    bool good = true;
+
+    for (uint32_t slot = 0; good && slot < MOUNTS_MAX; slot++)
+        good = note_slot(n, &vault->slots[slot]);
+    for (uint32_t i = 0; good && i < EVENTS_MAX; i++)
+        good = note(n, kept_fd(&vault->events[i].fd));
+    return good;
+}
+
 static bool note_all(struct numbers *n, const struct vault *vault)
 {
-    bool good = note(n, vault->holder) && note(n, vault->pump);
+    bool good = note_kept(n, vault) && note(n, vault->holder) && note(n, vault->pump);
 
     for (int fd = 0; good && fd < VAULT_FOREIGN; fd++) {
         if (fd <= 2 || (vault->foreign[fd / 64] >> (fd % 64) & 1) != 0)
             good = note(n, fd);
     }
-    for (uint32_t slot = 0; good && slot < MOUNTS_MAX; slot++)
-        good = note_slot(n, &vault->slots[slot]);
-    for (uint32_t i = 0; good && i < EVENTS_MAX; i++)
-        good = note(n, kept_fd(&vault->events[i].fd));
     return good;
 }
 
@@ -174,6 +181,35 @@ void vault_sweep(const struct vault *vault, int also)
             next = (unsigned)n.list[i] + 1;
         }
         close_between(next, ~0U);
+    }
+    free(n.list);
+}
+
+void vault_inherit(const struct vault *vault, bool inherit)
+{
+    struct numbers n = {0};
+
+    if (note_kept(&n, vault)) {
+        for (size_t i = 0; i < n.count; i++)
+            fcntl(n.list[i], F_SETFD, inherit ? 0 : FD_CLOEXEC);
+    }
+    free(n.list);
+}
+
+void vault_note_foreign(struct vault *vault, int ours)
+{
+    struct numbers n = {0};
+
+    memset(vault->foreign, 0, sizeof vault->foreign);
+    for (int fd = 0; fd < VAULT_FOREIGN; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            vault->foreign[fd / 64] |= (uint64_t)1 << (fd % 64);
+    }
+    if (note_kept(&n, vault) && note(&n, ours)) {
+        for (size_t i = 0; i < n.count; i++) {
+            if (n.list[i] < VAULT_FOREIGN)
+                vault->foreign[n.list[i] / 64] &= ~((uint64_t)1 << (n.list[i] % 64));
+        }
     }
     free(n.list);
 }

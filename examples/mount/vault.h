@@ -52,8 +52,9 @@ struct vault {
     /* pidfds. clone(2) writes the next one before the child runs. */
     int holder, pump, next_holder, next_pump;
     _Atomic int32_t holder_pid;
-    _Atomic uint32_t leaving; /* unmount all and end */
-    _Atomic uint32_t over;    /* has ended: no holder starts a pump */
+    _Atomic uint32_t generation; /* of the pair that serves: an upgrade makes the next */
+    _Atomic uint32_t leaving;    /* unmount all and end */
+    _Atomic uint32_t over;       /* has ended: no holder starts a pump */
     uint32_t stay;
     _Atomic uint32_t exit_code;
     _Atomic uint32_t asked; /* somebody wanted a mount */
@@ -74,6 +75,11 @@ struct vault *vault_new(void);
 
 /* Close what no entry names, but `also` (-1: none), in the process that calls it. */
 void vault_sweep(const struct vault *vault, int also);
+
+/* What is open now and was not entered is not ours to close, but `ours`. */
+void vault_note_foreign(struct vault *vault, int ours);
+/* All that are entered, and events: are they to survive exec(2)? */
+void vault_inherit(const struct vault *vault, bool inherit);
 
 /* What a worker gets: to be made before it is forked, for entries change. NULL: errno. */
 struct vault *vault_for_worker(const struct vault *vault);

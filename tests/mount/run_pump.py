@@ -61,7 +61,8 @@ def kill_rounds(daemon, image, roles, kills, readers, pause):
     rng = random.Random(SEED)
     done, sums, said = {r: 0 for r in roles}, [0, 0, 0, 0], []
     while sum(done.values()) < kills:
-        mounted = daemon.mount(image, piece=8192, pause_us=50)
+        # Longer than we wait: an event that is lost is a reader that is stuck.
+        mounted = daemon.mount(image, piece=8192, pause_us=50, timeout_ms=600000)
         running = [pumping.reader(mounted, rng.randrange(1 << 30)) for _ in range(readers)]
         while any(r.poll() is None for r in running) and sum(done.values()) < kills:
             role = roles[rng.randrange(len(roles))]
@@ -75,7 +76,7 @@ def kill_rounds(daemon, image, roles, kills, readers, pause):
                 # The other one must see it before it is killed itself.
                 until(lambda r=role, p=pid: daemon.head()[r] != p, 30,
                       f"another {role} than {pid}")
-        counts, words = pumping.verdicts(running, 120)
+        counts, words = pumping.verdicts(running, 60)
         sums = [a + b for a, b in zip(sums, counts)]
         said += words
         daemon.pid("pump")
@@ -83,7 +84,7 @@ def kill_rounds(daemon, image, roles, kills, readers, pause):
     return done, sums, said
 
 
-def test_kills(daemon, image, name, roles, kills, readers=3, pause=0.02):
+def test_kills(daemon, image, name, roles, kills, readers=3, pause=0.015):
     kernel, began = Kernel(), time.monotonic()
     done, (right, wrong, failed, stuck), said = kill_rounds(daemon, image, roles, kills,
                                                             readers, pause)
@@ -181,6 +182,69 @@ def test_complete(daemon, image):
     daemon.ask(pumping.RECORD, os.fsencode(mounted.point), pumping.STOP)
     until(lambda: daemon.head()["worker"] == 0, 20, "the worker leaves again")
     report.check("until that is over", True)
+    mounted.drop()
+
+
+# ---- upgrades ------------------------------------------------------------------------
+
+def upgrade(daemon, binary):
+    return daemon.ask(pumping.UPGRADE, os.fsencode(binary))
+
+
+def test_upgrades(daemon, program, image, count):
+    mounted = daemon.mount(image, piece=8192, pause_us=100)
+    running = [pumping.reader(mounted, i) for i in range(4)]
+    same = []
+    for i in range(count):
+        before = daemon.head()
+        answer = upgrade(daemon, program)
+        after = daemon.head()
+        if answer is None or answer[0] != GOOD or after["pump"] == before["pump"] or \
+                after["holder"] == before["holder"]:
+            same.append((answer, before, after))
+        if all(r.poll() is not None for r in running):
+            counts, said = pumping.verdicts(running, 60)
+            report.check(f"upgrade {i}: who reads sees nothing of it",
+                         counts == [4, 0, 0, 0], f"{counts} {said}")
+            mounted.drop()
+            mounted = daemon.mount(image, piece=8192, pause_us=100)
+            running = [pumping.reader(mounted, i) for i in range(4)]
+    counts, said = pumping.verdicts(running, 60)
+    report.check("upgrades: who reads sees nothing of them", counts == [4, 0, 0, 0],
+                 f"{counts} {said}\n{daemon.said()}")
+    report.check(f"{count} upgrades", not same, f"{same[:2]}\n{daemon.said()}")
+    mounted.drop()
+
+
+def test_bad_upgrades(daemon, program, image):
+    mounted = daemon.mount(image, piece=8192, pause_us=100)
+    running = [pumping.reader(mounted, i) for i in range(2)]
+    before = daemon.head()
+    for binary in ("/bin/false", "/bin/true", "/no/such", "relative", "/etc/passwd"):
+        answer = upgrade(daemon, binary)
+        report.check(f"{binary} does not take over", answer is not None and
+                     answer[0] == SOURCE and answer[2], answer)
+    after = daemon.head()
+    report.check("and the old one goes on", (before["holder"], before["pump"]) ==
+                 (after["holder"], after["pump"]), f"{before} {after}")
+    rng = random.Random(SEED)
+    verdict = {}
+    for life in [rng.randrange(200, 40000) for _ in range(60 if FULL else 12)]:
+        binary = os.path.join(daemon.top, f"standin-life-{life}")
+        shutil.copy(program, binary)
+        answer = upgrade(daemon, binary)
+        verdict[answer and answer[0]] = verdict.get(answer and answer[0], 0) + 1
+        os.unlink(binary)
+        answer = daemon.ask(pumping.TABLE)
+        if answer is None or answer[0] != GOOD:
+            break
+        os.close(answer[3])
+    report.check("one that is killed while it takes over, too", None not in verdict and
+                 answer is not None, f"{verdict} {answer}\n{daemon.said()}")
+    counts, said = pumping.verdicts(running, 60)
+    print(f"ok upgrades to what dies: answers {verdict}; readers {counts}", flush=True)
+    report.check("who reads sees nothing of it", counts == [2, 0, 0, 0],
+                 f"{counts} {said}\n{daemon.said()}")
     mounted.drop()
 
 
@@ -294,12 +358,14 @@ def tests(program, top):
             test_complete(daemon, image)
             test_deadline(daemon, small)
             test_worker_dies_at_once(daemon, image)
+            test_upgrades(daemon, program, image, 200 if FULL else 15)
+            test_bad_upgrades(daemon, program, image)
         many = 100 if FULL else 1
-        test_kills(daemon, image, "worker killed", ["worker"], 150 * many)
-        test_kills(daemon, image, "pump killed", ["pump"], 40 * many)
-        test_kills(daemon, image, "holder killed", ["holder"], 40 * many)
+        test_kills(daemon, image, "worker killed", ["worker"], 300 * many)
+        test_kills(daemon, image, "pump killed", ["pump"], 100 * many)
+        test_kills(daemon, image, "holder killed", ["holder"], 60 * many)
         test_kills(daemon, image, "all killed, one after the other",
-                   ["worker", "worker", "pump", "holder"], 120 * many)
+                   ["worker", "worker", "pump", "holder"], 150 * many)
         answer = daemon.end()
         report.check("it ends", answer is not None and answer[0] == GOOD, answer)
     finally:

@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -403,11 +404,32 @@ int worker_run(struct vault *vault, struct mount_table *table, int socket)
 
 /* ---- the daemon ------------------------------------------------------------------ */
 
+/* A binary that is called NAME-life-N and takes over lives N microseconds: the holder,
+ * not the pump that it may have started by then. */
+static void limit_life(void)
+{
+    char exe[4096];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    struct itimerval life = {{0, 0}, {0, 0}};
+    const char *found;
+
+    exe[n > 0 ? n : 0] = '\0';
+    found = strstr(exe, "-life-");
+    if (!found)
+        return;
+    life.it_value.tv_usec = atoi(found + strlen("-life-"));
+    setitimer(ITIMER_REAL, &life, NULL);
+}
+
 int main(int argc, char **argv)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct daemon_start start = {.stay = argc > 3};
 
+    if (argc == 5 && strcmp(argv[2], "--hold") == 0) {
+        limit_life();
+        return daemon_hold(argc - 1, argv + 1);
+    }
     if (argc < 3)
         return 2;
     start.state = argv[1];
