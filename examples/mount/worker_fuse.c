@@ -41,8 +41,9 @@ enum {
     FIRST_BYTES = 8192, /* of FUSE_INIT */
     /* libfuse wants so much room for one message; those to us are short. */
     MESSAGE_BYTES = FUSE_READ_MAX + 4096,
-    SPARE_THREADS = 3, /* that may wait for requests */
-    NOTIFY_RESEND = 7  /* FUSE_NOTIFY_RESEND, not in every linux/fuse.h */
+    SPARE_THREADS = 2, /* that wait for requests, when there are none to wait for */
+    SPARE_SEC = 5,
+    NOTIFY_RESEND = 7 /* FUSE_NOTIFY_RESEND, not in every linux/fuse.h */
 };
 
 /* Wakes a thread from read(2). */
@@ -118,6 +119,21 @@ static void leave(struct fuse_service *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+static uint64_t now_sec(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec;
+}
+
+/* Others have been enough for a while. */
+static bool is_superfluous(const struct fuse_service *s)
+{
+    return atomic_load(&s->idle) >= SPARE_THREADS &&
+           now_sec() > atomic_load(&s->none_idle_sec) + SPARE_SEC;
+}
+
 static void *serve(void *service)
 {
     struct fuse_service *s = service;
@@ -130,13 +146,15 @@ static void *serve(void *service)
         for (;;) {
             atomic_fetch_add(&s->idle, 1);
             message.size = receive(s, mem);
-            if (atomic_fetch_sub(&s->idle, 1) == 1 && message.size > 0)
+            if (atomic_fetch_sub(&s->idle, 1) == 1 && message.size > 0) {
+                atomic_store(&s->none_idle_sec, now_sec());
                 one_more(s);
+            }
             if (message.size == 0)
                 break;
             atomic_fetch_add_explicit(&s->slot->events, 1, memory_order_relaxed);
             fuse_session_process_buf(s->session, &message);
-            if (atomic_load(&s->idle) >= SPARE_THREADS)
+            if (is_superfluous(s))
                 break;
         }
         munmap(mem, s->message_bytes);

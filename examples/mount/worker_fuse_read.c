@@ -233,7 +233,8 @@ static void start(fuse_req_t req, struct reading *r)
     do {
         run(s, r);
         next = next_after(&s->readings, r);
-        rafs_cancel_reset(r->cancel);
+        if (rafs_cancel_fired(r->cancel)) /* which reads, and resetting writes */
+            rafs_cancel_reset(r->cancel);
         keep_spare(&s->readings, r);
     } while ((r = next) != NULL);
 }
