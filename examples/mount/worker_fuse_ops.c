@@ -87,12 +87,14 @@ void fuse_entry_of(const struct fuse_service *s, const rafs_attr *attr,
     out->attr_timeout = out->entry_timeout = FUSE_FOR_EVER;
 }
 
+/* Without FUSE_CAP_ASYNC_DIO: who reads with O_DIRECT would wait in a way that not even a
+ * SIGKILL ends. */
 static void op_init(void *user, struct fuse_conn_info *conn)
 {
-    static const unsigned wanted =
-        FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
-        FUSE_CAP_READDIRPLUS | FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
-        FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_EXPORT_SUPPORT;
+    static const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS |
+                                   FUSE_CAP_READDIRPLUS | FUSE_CAP_NO_OPEN_SUPPORT |
+                                   FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
+                                   FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_EXPORT_SUPPORT;
     struct fuse_service *s = user;
 
     conn->want = conn->capable & wanted;
