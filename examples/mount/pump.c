@@ -288,10 +288,10 @@ enum role pump_main(struct vault *vault, int *exit_code)
         pump_log("pump: %s", strerror(errno));
         _exit(EXIT_SOURCE); /* and the holder tries again */
     }
-    while (p->role == ROLE_PUMP && !is_over(p)) {
-        look(p);
-        if (p->role == ROLE_PUMP)
-            wait(p);
+    for (look(p); p->role == ROLE_PUMP && !is_over(p); look(p)) {
+        wait(p);
+        if (p->role != ROLE_PUMP)
+            break;
     }
     role = p->role;
     if (role == ROLE_PUMP) { /* and not handed over */
