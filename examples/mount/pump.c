@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,6 +62,26 @@ void pump_wake_worker(struct pump *p)
     ssize_t n = write(pump_fd(p, 0, VAULT_WAKE_WORKER), &one, sizeof one);
 
     (void)n; /* full: it is awake */
+}
+
+static void reap_orphans(struct pump *p)
+{
+    for (size_t i = 0; i < ORPHANS_MAX; i++) {
+        if (p->orphans[i] > 0 && waitpid(p->orphans[i], NULL, WNOHANG) != 0)
+            p->orphans[i] = 0;
+    }
+}
+
+/* One too many stays a zombie until the pump ends. */
+void pump_orphan(struct pump *p, pid_t pid)
+{
+    size_t i = 0;
+
+    reap_orphans(p);
+    while (i < ORPHANS_MAX && p->orphans[i] > 0)
+        i++;
+    if (i < ORPHANS_MAX)
+        p->orphans[i] = pid;
 }
 
 /* ---- one round ------------------------------------------------------------------- */
@@ -194,13 +215,14 @@ static bool is_over(struct pump *p)
 static void look(struct pump *p)
 {
     p->again = false;
+    reap_orphans(p);
     events_look(p);
     slots_look(p);
     worker_look(p);
     upgrade_look(p);
 }
 
-static void wait(struct pump *p)
+static void sleep_until(struct pump *p)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
     int n =
@@ -289,7 +311,7 @@ enum role pump_main(struct vault *vault, int *exit_code)
         _exit(EXIT_SOURCE); /* and the holder tries again */
     }
     for (look(p); p->role == ROLE_PUMP && !is_over(p); look(p)) {
-        wait(p);
+        sleep_until(p);
         if (p->role != ROLE_PUMP)
             break;
     }

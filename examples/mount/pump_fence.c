@@ -151,6 +151,20 @@ static void send_made(int socket, int tree, const char *text)
     (void)sendmsg(socket, &h, MSG_NOSIGNAL);
 }
 
+/* It keeps what it needs: were /dev/fuse among that, nobody could end its waiting there
+ * by closing it. */
+static void be_maker(struct pump *p, uint32_t slot, const struct mount_words *words,
+                     int socket)
+{
+    char why[MOUNT_TEXT] = "";
+    int tree;
+
+    vault_keep_mount(p->vault, slot, socket);
+    tree = kernel_make(p, slot, words, why);
+    send_made(socket, tree, why);
+    _exit(0);
+}
+
 bool fence_start(struct pump *p, uint32_t slot, const struct mount_options *o, char *text)
 {
     struct pump_slot *s = &p->slots[slot];
@@ -164,13 +178,8 @@ bool fence_start(struct pump *p, uint32_t slot, const struct mount_options *o, c
         return false;
     }
     child = fork();
-    if (child == 0) {
-        char why[MOUNT_TEXT] = "";
-        int tree = kernel_make(p, slot, &o->words, why);
-
-        send_made(pair[1], tree, why);
-        _exit(0);
-    }
+    if (child == 0)
+        be_maker(p, slot, &o->words, pair[1]);
     close(pair[1]);
     if (child < 0 || !pump_watch(p, KIND_MAKER, slot, pair[0], EPOLLIN)) {
         snprintf(text, MOUNT_TEXT, "%s", strerror(errno));
@@ -191,9 +200,10 @@ void fence_stop(struct pump *p, uint32_t slot)
     pump_unwatch(p, s->maker);
     close(s->maker);
     s->maker = 0;
-    /* It waits for nobody but the worker, which the signal ends too. */
+    /* Waiting for an answer that a worker has begun, not even a signal ends it: only the
+     * answer, or that the last descriptor of /dev/fuse is closed. */
     kill(s->maker_pid, SIGKILL);
-    waitpid(s->maker_pid, NULL, 0);
+    pump_orphan(p, s->maker_pid);
 }
 
 int fence_made(struct pump *p, uint32_t slot, char *text)

@@ -11,7 +11,7 @@
 #include "pump.h"
 #include "vault.h"
 
-enum { CONNECTIONS_MAX = 128 };
+enum { CONNECTIONS_MAX = 128, ORPHANS_MAX = 64 };
 
 /* What a descriptor in the epoll set is. */
 enum pump_kind {
@@ -70,6 +70,7 @@ struct pump {
     uint64_t wait_ns;     /* nobody has asked for a mount yet: until then */
     struct pump_slot slots[MOUNTS_MAX];
     struct connection connections[CONNECTIONS_MAX];
+    pid_t orphans[ORPHANS_MAX];
     struct place *places; /* in order */
     size_t place_count, place_room;
     uint32_t events_low; /* no entry below is free */
@@ -84,6 +85,7 @@ bool pump_watch(struct pump *p, enum pump_kind kind, uint32_t index, int fd,
 void pump_unwatch(struct pump *p, int fd);
 int pump_fd(const struct pump *p, uint32_t slot, uint32_t role);
 void pump_wake_worker(struct pump *p);
+void pump_orphan(struct pump *p, pid_t pid); /* a child to be waited for, some time */
 void pump_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- pump_control.c ---- */

@@ -168,20 +168,39 @@ static void close_between(unsigned first, unsigned last)
         syscall(SYS_close_range, first, last, 0);
 }
 
+static void close_others(struct numbers *n)
+{
+    unsigned next = 0;
+
+    qsort(n->list, n->count, sizeof *n->list, in_order);
+    for (size_t i = 0; i < n->count; i++) {
+        if ((unsigned)n->list[i] > next)
+            close_between(next, (unsigned)n->list[i] - 1);
+        next = (unsigned)n->list[i] + 1;
+    }
+    close_between(next, ~0U);
+}
+
 void vault_sweep(const struct vault *vault, int also)
 {
     struct numbers n = {0};
-    unsigned next = 0;
 
-    if (note_all(&n, vault) && note(&n, also)) {
-        qsort(n.list, n.count, sizeof *n.list, in_order);
-        for (size_t i = 0; i < n.count; i++) {
-            if ((unsigned)n.list[i] > next)
-                close_between(next, (unsigned)n.list[i] - 1);
-            next = (unsigned)n.list[i] + 1;
-        }
-        close_between(next, ~0U);
-    }
+    if (note_all(&n, vault) && note(&n, also))
+        close_others(&n);
+    free(n.list);
+}
+
+void vault_keep_mount(const struct vault *vault, uint32_t slot, int socket)
+{
+    struct numbers n = {0};
+    bool good = note(&n, 0) && note(&n, 1) && note(&n, 2) && note(&n, socket) &&
+                note(&n, vault_get(vault, slot, VAULT_META, 0)) &&
+                note(&n, vault_get(vault, slot, VAULT_FENCE_ROOT, 0));
+
+    for (uint32_t i = 0; good && i < MOUNT_DEVICES_MAX; i++)
+        good = note(&n, vault_get(vault, slot, VAULT_DEVICE, i));
+    if (good)
+        close_others(&n);
     free(n.list);
 }
 

@@ -81,6 +81,9 @@ void vault_note_foreign(struct vault *vault, int ours);
 /* All that are entered, and events: are they to survive exec(2)? */
 void vault_inherit(const struct vault *vault, bool inherit);
 
+/* In a child that makes the mount of `slot`: close what it does not need. */
+void vault_keep_mount(const struct vault *vault, uint32_t slot, int socket);
+
 /* What a worker gets: to be made before it is forked, for entries change. NULL: errno. */
 struct vault *vault_for_worker(const struct vault *vault);
 void vault_free(struct vault *vault); /* the memory alone */

@@ -229,7 +229,7 @@ def test_bad_upgrades(daemon, program, image):
                  (after["holder"], after["pump"]), f"{before} {after}")
     rng = random.Random(SEED)
     verdict = {}
-    for life in [rng.randrange(200, 40000) for _ in range(60 if FULL else 12)]:
+    for life in [rng.randrange(200, 8000) for _ in range(60 if FULL else 12)]:
         binary = os.path.join(daemon.top, f"standin-life-{life}")
         shutil.copy(program, binary)
         answer = upgrade(daemon, binary)

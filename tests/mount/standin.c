@@ -251,6 +251,21 @@ static void close_mount(struct standin *s, uint32_t slot)
     tell(s, WORKER_PREPARED, slot, 0, 0, -1);
 }
 
+/* There is nothing to be recorded here, but the pump is told that it is. */
+static void record(struct standin *s, uint32_t slot)
+{
+    _Atomic uint32_t *state = &s->table->slots[slot].recording;
+    uint32_t wanted = RECORD_WANTED, stop = RECORD_STOP;
+    uint64_t wake = 1;
+    ssize_t n;
+
+    if (atomic_compare_exchange_strong(state, &wanted, RECORD_ON) ||
+        atomic_compare_exchange_strong(state, &stop, RECORD_NO)) {
+        n = write(vault_get(s->vault, 0, VAULT_WAKE_PUMP, 0), &wake, sizeof wake);
+        (void)n;
+    }
+}
+
 static void look_at_slot(struct standin *s, uint32_t slot)
 {
     struct open_mount *m = &s->mounts[slot];
@@ -266,6 +281,7 @@ static void look_at_slot(struct standin *s, uint32_t slot)
         break;
     case MOUNT_PREPARED:
     case MOUNT_LIVE:
+        record(s, slot);
         if (!m->argv && open_mount(s, slot))
             map_map(m, vault_get(s->vault, slot, VAULT_MAP, 0));
         break;
