@@ -220,9 +220,6 @@ bool fence_begin(struct served *served, rafs_error *err)
     served->fence = fence;
     if (rafs_fence_new(served->image, served->meta, &fence->entries, err) == RAFS_OK &&
         open_files(fence)) {
-        /* If the cache's files are others by now, the kernel is not sent there. */
-        fence->has_indexer = !served->lost && pthread_create(&fence->indexer, NULL,
-                                                             index_entries, fence) == 0;
         return true;
     }
     fence_end(served);
@@ -248,10 +245,23 @@ static void serve(struct served *served, int device, int first)
         worker_log(served, LOG_ERR, "%s: the fence: %s", slot->dir, why);
 }
 
+/* Not before the mount is there, which it would keep waiting; and not at all if the
+ * cache's files are others by now: then the kernel is not sent there. */
+static void look_for_index(struct fence *fence)
+{
+    struct served *served = fence->served;
+
+    if (fence->has_indexer || served->lost ||
+        atomic_load(&worker_slot(served)->state) != MOUNT_LIVE)
+        return;
+    fence->has_indexer = pthread_create(&fence->indexer, NULL, index_entries, fence) == 0;
+}
+
 void fence_look(struct served *served, int device, int first)
 {
     if (!served->fence->service && device >= 0 && first >= 0)
         serve(served, device, first);
+    look_for_index(served->fence);
     follow_recording(served->fence);
 }
 

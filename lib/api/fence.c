@@ -17,7 +17,8 @@
 enum {
     DEVICES_FIELD = V6_SUPER_AT + 86, /* u16, followed by the first slot's u16 */
     DEVICE_BYTE = 2,                  /* of an entry */
-    FENCED_MAX = V6_BLOBS_MAX / 2
+    FENCED_MAX = V6_BLOBS_MAX / 2,
+    HELD_MAX = 64 << 20 /* a bootstrap up to this size is in memory for the index */
 };
 
 /* Of a blob, after the index was made. */
@@ -284,6 +285,7 @@ static void forget(struct rafs_fence *fence)
 int rafs_fence_index(rafs_fence *fence, const rafs_call *call, rafs_error *err)
 {
     struct fence_entries *found;
+    struct rafsi_tree *held = NULL;
     rafs_call own;
     int rc;
 
@@ -297,7 +299,11 @@ int rafs_fence_index(rafs_fence *fence, const rafs_call *call, rafs_error *err)
     found = rafsi_alloc_zero(&fence->env, (fence->blobs + 1u) * sizeof(*found));
     if (!found)
         return rafsi_fail_nomem(err, fence->blobs * sizeof(*found));
-    rc = rafsi_fence_collect(fence->tree, &own, found, err);
+    if (rafsi_source_size(fence->tree->source) <= HELD_MAX)
+        rc = rafsi_tree_hold(fence->tree, &own, &held, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_fence_collect(held ? held : fence->tree, &own, found, err);
+    rafsi_tree_close(held);
     for (uint32_t i = 0; rc == RAFS_OK && i < fence->blobs; i++)
         rc = adopt(fence, i, &found[i], err);
     if (rc == RAFS_OK)

@@ -1,48 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/source.h"
-
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/arith.h"
-#include "base/fail.h"
-#include "base/file.h"
-
-/* Blocks are as small as the table of them can be kept: about 2 MiB of pointers for a
- * plain source, 1 MiB of digests on top of fewer pointers for a pinned one. */
-enum { BLOCK_MIN = 4096, PLAIN_BLOCKS_MAX = 1 << 18, PINNED_BLOCKS_MAX = 1 << 15 };
-
-/* How much is read at once while pinning. */
-enum { PIN_READ = 1 << 20 };
-
-/* What changes behind a source that is const to its callers: atomically, and without a
- * difference that they could see. */
-struct block_cache {
-    _Atomic(uint8_t *) *blocks; /* block_count of them */
-    atomic_uint_least64_t used; /* bytes in them */
-};
-
-struct rafsi_source {
-    struct rafsi_env env;
-    uint64_t size;
-    /* memory */
-    const uint8_t *memory; /* NULL: a file or a window */
-    void *owned;
-    /* window */
-    struct rafsi_source *whole;
-    uint64_t window_offset;
-    /* file */
-    int fd;
-    uint64_t file_offset;
-    uint64_t cache_bytes;
-    size_t block_size;
-    size_t block_count;
-    struct block_cache *cache;
-    /* pinned file: one digest for each block, NULL if all blocks are cached */
-    uint8_t (*digests)[RAFSI_DIGEST_BYTES];
-};
+#include "base/source_impl.h"
 
 static int source_new(const struct rafsi_env *env, uint64_t size,
                       struct rafsi_source **out, rafs_error *err)
@@ -95,8 +55,7 @@ int rafsi_source_window(struct rafsi_source *whole, uint64_t offset, uint64_t si
     return rc;
 }
 
-/* Lay out the block table for blocks of at least BLOCK_MIN, at most `most` of them. */
-static int make_blocks(struct rafsi_source *source, size_t most, rafs_error *err)
+int rafsi_blocks_make(struct rafsi_source *source, size_t most, rafs_error *err)
 {
     uint64_t block = BLOCK_MIN;
     size_t bytes;
@@ -113,7 +72,7 @@ static int make_blocks(struct rafsi_source *source, size_t most, rafs_error *err
     return source->cache->blocks ? RAFS_OK : rafsi_fail_nomem(err, bytes);
 }
 
-static void free_blocks(struct rafsi_source *source)
+void rafsi_blocks_free(struct rafsi_source *source)
 {
     struct block_cache *cache = source->cache;
 
@@ -147,7 +106,7 @@ int rafsi_source_fd(const struct rafsi_env *env, int fd, uint64_t offset, uint64
     rc = rafsi_file_dup(fd, &source->fd, err);
     if (rc < 0)
         goto out;
-    rc = make_blocks(source, PLAIN_BLOCKS_MAX, err);
+    rc = rafsi_blocks_make(source, PLAIN_BLOCKS_MAX, err);
     if (rc < 0)
         goto out;
     *out = source;
@@ -162,7 +121,7 @@ void rafsi_source_free(struct rafsi_source *source)
     while (source) {
         struct rafsi_source *whole = source->whole;
 
-        free_blocks(source);
+        rafsi_blocks_free(source);
         if (source->fd >= 0)
             close(source->fd);
         rafsi_free(&source->env, source->digests);
@@ -177,9 +136,8 @@ uint64_t rafsi_source_size(const struct rafsi_source *source)
     return source->size;
 }
 
-/* Read exactly len bytes of the file at a position of the source. */
-static int read_file(const struct rafsi_source *source, uint64_t offset, size_t len,
-                     void *out, rafs_error *err)
+int rafsi_blocks_read(const struct rafsi_source *source, uint64_t offset, size_t len,
+                      void *out, rafs_error *err)
 {
     size_t got;
     int rc =
@@ -193,7 +151,7 @@ static int read_file(const struct rafsi_source *source, uint64_t offset, size_t 
     return RAFS_OK;
 }
 
-static size_t block_len(const struct rafsi_source *source, size_t index)
+size_t rafsi_block_len(const struct rafsi_source *source, size_t index)
 {
     return (size_t)rafsi_min(source->block_size,
                              source->size - (uint64_t)index * source->block_size);
@@ -204,9 +162,9 @@ static int load_block(const struct rafsi_source *source, size_t index, uint8_t *
                       rafs_error *err)
 {
     uint64_t offset = (uint64_t)index * source->block_size;
-    size_t len = block_len(source, index);
+    size_t len = rafsi_block_len(source, index);
     uint8_t digest[RAFSI_DIGEST_BYTES];
-    int rc = read_file(source, offset, len, out, err);
+    int rc = rafsi_blocks_read(source, offset, len, out, err);
 
     if (rc < 0 || !source->digests)
         return rc;
@@ -218,8 +176,7 @@ static int load_block(const struct rafsi_source *source, size_t index, uint8_t *
     return RAFS_OK;
 }
 
-/* Reserve len bytes of the cache; false if it is full. */
-static bool reserve(const struct rafsi_source *source, size_t len)
+bool rafsi_block_reserve(const struct rafsi_source *source, size_t len)
 {
     uint64_t before = atomic_fetch_add(&source->cache->used, len);
 
@@ -229,23 +186,20 @@ static bool reserve(const struct rafsi_source *source, size_t len)
     return false;
 }
 
-/* Give up a block that was to enter the cache. */
-static void discard(const struct rafsi_source *source, size_t len, uint8_t *block)
+void rafsi_block_discard(const struct rafsi_source *source, size_t len, uint8_t *block)
 {
     rafsi_free(&source->env, block);
     atomic_fetch_sub(&source->cache->used, len);
 }
 
-/* Put a block into the cache; of two threads that do so at once, the first wins. Returns
- * the block that is in the cache now. */
-static const uint8_t *publish(const struct rafsi_source *source, size_t index,
-                              uint8_t *block)
+const uint8_t *rafsi_block_publish(const struct rafsi_source *source, size_t index,
+                                   uint8_t *block)
 {
     uint8_t *present = NULL;
 
     if (atomic_compare_exchange_strong(&source->cache->blocks[index], &present, block))
         return block;
-    discard(source, block_len(source, index), block);
+    rafsi_block_discard(source, rafsi_block_len(source, index), block);
     return present;
 }
 
@@ -253,21 +207,21 @@ static const uint8_t *publish(const struct rafsi_source *source, size_t index,
 static int cached_block(const struct rafsi_source *source, size_t index,
                         const uint8_t **out, rafs_error *err)
 {
-    size_t len = block_len(source, index);
+    size_t len = rafsi_block_len(source, index);
     uint8_t *block =
         atomic_load_explicit(&source->cache->blocks[index], memory_order_acquire);
     int rc;
 
     *out = block;
-    if (block || !reserve(source, len))
+    if (block || !rafsi_block_reserve(source, len))
         return RAFS_OK;
     block = rafsi_alloc(&source->env, len);
     rc = block ? load_block(source, index, block, err) : rafsi_fail_nomem(err, len);
     if (rc < 0) {
-        discard(source, len, block);
+        rafsi_block_discard(source, len, block);
         return rc;
     }
-    *out = publish(source, index, block);
+    *out = rafsi_block_publish(source, index, block);
     return RAFS_OK;
 }
 
@@ -279,8 +233,8 @@ static int copy_uncached(const struct rafsi_source *source, size_t index, size_t
     int rc;
 
     if (!source->digests)
-        return read_file(source, (uint64_t)index * source->block_size + start, len, out,
-                         err);
+        return rafsi_blocks_read(source, (uint64_t)index * source->block_size + start,
+                                 len, out, err);
     block = rafsi_alloc(&source->env, source->block_size);
     if (!block)
         return rafsi_fail_nomem(err, source->block_size);
@@ -289,6 +243,21 @@ static int copy_uncached(const struct rafsi_source *source, size_t index, size_t
         memcpy(out, block + start, len);
     rafsi_free(&source->env, block);
     return rc;
+}
+
+/* Bytes from here on that one read can get: whole blocks which nobody has to check and
+ * the cache does not have. */
+static size_t uncached_run(const struct rafsi_source *source, size_t index, size_t start,
+                           size_t len)
+{
+    size_t run = (size_t)source->block_size - start;
+
+    if (source->digests)
+        return (size_t)rafsi_min(len, run);
+    while (run < len &&
+           !atomic_load_explicit(&source->cache->blocks[++index], memory_order_relaxed))
+        run += (size_t)source->block_size;
+    return (size_t)rafsi_min(len, run);
 }
 
 /* keep: blocks that are not in the cache enter it while there is room. */
@@ -303,6 +272,8 @@ static int copy_from_file(const struct rafsi_source *source, uint64_t offset, si
             atomic_load_explicit(&source->cache->blocks[index], memory_order_acquire);
         int rc = block || !keep ? RAFS_OK : cached_block(source, index, &block, err);
 
+        if (rc == RAFS_OK && !block && !keep)
+            part = uncached_run(source, index, start, len);
         if (rc == RAFS_OK && block)
             memcpy(out, block + start, part);
         else if (rc == RAFS_OK)
@@ -381,113 +352,4 @@ int rafsi_source_read(const struct rafsi_source *source, uint64_t offset, size_t
     if (rc == RAFS_OK && len > 0 && at != out)
         memcpy(out, at, len);
     return rc;
-}
-
-/* One block of the pass that pins a file: kept while there is room, else its digest is.
- */
-static int pin_block(struct rafsi_source *source, size_t index, const uint8_t *bytes,
-                     rafs_error *err)
-{
-    size_t len = block_len(source, index);
-    uint8_t *block;
-
-    if (source->digests)
-        rafsi_blake3(bytes, len, source->digests[index]);
-    if (!reserve(source, len))
-        return RAFS_OK;
-    block = rafsi_alloc(&source->env, len);
-    if (!block) {
-        discard(source, len, NULL);
-        return rafsi_fail_nomem(err, len);
-    }
-    memcpy(block, bytes, len);
-    publish(source, index, block);
-    return RAFS_OK;
-}
-
-static int pin_file(struct rafsi_source *source, struct rafsi_hash *hash, uint8_t *piece,
-                    size_t piece_size, const rafs_call *call, rafs_error *err)
-{
-    for (uint64_t offset = 0; offset < source->size; offset += piece_size) {
-        size_t len = (size_t)rafsi_min(piece_size, source->size - offset);
-        int rc = rafsi_call_check(&source->env, call, RAFS_STAGE_OPEN, err);
-
-        if (rc == RAFS_OK)
-            rc = read_file(source, offset, len, piece, err);
-        if (rc == RAFS_OK)
-            rc = rafsi_hash_add(hash, piece, len, err);
-        for (size_t at = 0; rc == RAFS_OK && at < len; at += source->block_size)
-            rc = pin_block(source, (size_t)((offset + at) / source->block_size),
-                           piece + at, err);
-        if (rc < 0)
-            return rc;
-    }
-    return RAFS_OK;
-}
-
-/* Prepare the tables for pinning. What was read before is forgotten: it was not compared.
- * Digests are needed only if not every block can be kept. */
-static int pin_tables(struct rafsi_source *source, rafs_error *err)
-{
-    bool all = source->size <= source->cache_bytes;
-    size_t bytes;
-    int rc;
-
-    free_blocks(source);
-    rc = make_blocks(source, all ? PLAIN_BLOCKS_MAX : PINNED_BLOCKS_MAX, err);
-    if (rc < 0 || all)
-        return rc;
-    bytes = source->block_count * sizeof(source->digests[0]);
-    source->digests = rafsi_alloc(&source->env, bytes);
-    return source->digests ? RAFS_OK : rafsi_fail_nomem(err, bytes);
-}
-
-static int pin_read(struct rafsi_source *source, struct rafsi_hash *hash,
-                    const rafs_call *call, rafs_error *err)
-{
-    uint8_t *piece;
-    size_t piece_size;
-    int rc;
-
-    if (source->memory)
-        return rafsi_hash_add(hash, source->memory, (size_t)source->size, err);
-    rc = pin_tables(source, err);
-    if (rc < 0)
-        return rc;
-    piece_size = source->block_size > PIN_READ ? source->block_size : PIN_READ;
-    piece_size = (size_t)rafsi_min(piece_size, source->block_count * source->block_size);
-    piece = rafsi_alloc(&source->env, piece_size);
-    if (!piece)
-        return rafsi_fail_nomem(err, piece_size);
-    rc = pin_file(source, hash, piece, piece_size, call, err);
-    rafsi_free(&source->env, piece);
-    return rc;
-}
-
-int rafsi_source_pin(struct rafsi_source *source, struct rafsi_hashes *hashes,
-                     uint32_t algorithm, const uint8_t expected[RAFSI_DIGEST_BYTES],
-                     const rafs_call *call, rafs_error *err)
-{
-    struct rafsi_hash hash;
-    uint8_t digest[RAFSI_DIGEST_BYTES];
-    char want[65], have[65];
-    int rc;
-
-    if (source->whole)
-        return rafsi_fail(err, RAFS_E_BUG, RAFS_STAGE_OPEN, NULL, "a window was pinned");
-    rc = rafsi_hash_begin(hashes, algorithm, &hash, err);
-    if (rc < 0)
-        return rc;
-    rc = pin_read(source, &hash, call, err);
-    if (rc == RAFS_OK)
-        rc = rafsi_hash_end(&hash, digest, err);
-    rafsi_hash_drop(&hash);
-    if (rc < 0)
-        return rc;
-    if (rafsi_digest_equal(digest, expected))
-        return RAFS_OK;
-    rafsi_digest_hex(expected, want);
-    rafsi_digest_hex(digest, have);
-    return rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_VERIFY, NULL,
-                      "is not the one expected: its digest is %s, not %s", have, want);
 }

@@ -82,64 +82,6 @@ static int write_own(struct erofs_out *out, rafs_erofs_result *result,
     return rafsi_fail_object(err, rc, "bootstrap");
 }
 
-/* The bootstrap in memory, read as anything else is read of it. */
-static int hold(const struct rafsi_erofs *erofs, uint8_t **out, const rafs_call *call,
-                rafs_error *err)
-{
-    const struct rafsi_source *source = erofs->tree->source;
-    uint64_t size = rafsi_source_size(source);
-    uint8_t *held = rafsi_alloc(erofs->env, (size_t)size);
-    int rc = held ? RAFS_OK : rafsi_fail_nomem(err, (size_t)size);
-
-    for (uint64_t at = 0; rc == RAFS_OK && at < size; at += PIECE) {
-        rc = rafsi_call_check(erofs->env, call, RAFS_STAGE_METADATA, err);
-        if (rc == RAFS_OK)
-            rc = rafsi_source_stream(source, at, (size_t)rafsi_min(PIECE, size - at),
-                                     held + at, err);
-    }
-    if (rc == RAFS_OK)
-        *out = held;
-    else
-        rafsi_free(erofs->env, held);
-    return rafsi_fail_object(err, rc, "bootstrap");
-}
-
-/* The tree on a copy of its bootstrap. */
-static int tree_held(const struct rafsi_erofs *erofs, struct rafsi_tree **out,
-                     const rafs_call *call, rafs_error *err)
-{
-    const struct rafsi_tree *tree = erofs->tree;
-    struct rafsi_source *source = NULL;
-    struct rafsi_tree *made = NULL;
-    uint8_t *held = NULL;
-    int rc = hold(erofs, &held, call, err);
-
-    if (rc == RAFS_OK)
-        rc = rafsi_source_owned(erofs->env, held, rafsi_source_size(tree->source),
-                                &source, err);
-    if (rc == RAFS_OK) {
-        held = NULL;
-        rc = rafsi_tree_open(erofs->env, source, &tree->limits, &made, err);
-    }
-    if (rc == RAFS_OK) {
-        source = NULL;
-        /* Their ids are not all in the bootstrap. */
-        if (made->super.blob_count == tree->super.blob_count)
-            memcpy(made->blobs, tree->blobs,
-                   tree->super.blob_count * sizeof(*tree->blobs));
-        else
-            rc = rafsi_fail(err, RAFS_E_CORRUPT, RAFS_STAGE_METADATA, "bootstrap",
-                            "changes while it is read");
-    }
-    if (rc == RAFS_OK)
-        *out = made;
-    else
-        rafsi_tree_close(made);
-    rafsi_source_free(source);
-    rafsi_free(erofs->env, held);
-    return rc;
-}
-
 int rafsi_erofs_take_in(const struct rafsi_erofs *erofs, struct rafsi_relaid *relaid,
                         const rafs_call *call, rafs_error *err)
 {
@@ -147,7 +89,7 @@ int rafsi_erofs_take_in(const struct rafsi_erofs *erofs, struct rafsi_relaid *re
     int rc = RAFS_OK;
 
     if (rafsi_source_size(erofs->tree->source) <= HELD_MAX)
-        rc = tree_held(erofs, &held, call, err);
+        rc = rafsi_tree_hold(erofs->tree, call, &held, err);
     if (rc == RAFS_OK)
         rc = rafsi_relaid_new(erofs->env, held ? held : erofs->tree, call, relaid, err);
     rafsi_tree_close(held);

@@ -130,6 +130,9 @@ struct rafsi_tree {
 int rafsi_tree_open(const struct rafsi_env *env, struct rafsi_source *source,
                     const rafs_limits *limits, struct rafsi_tree **out, rafs_error *err);
 void rafsi_tree_close(struct rafsi_tree *tree);
+/* hold.c: the same tree on a copy of its bootstrap in memory. */
+int rafsi_tree_hold(const struct rafsi_tree *tree, const rafs_call *call,
+                    struct rafsi_tree **out, rafs_error *err);
 
 /* v5_tree.c, v6_tree.c: the same, once the version is known; source not taken on failure.
  */
