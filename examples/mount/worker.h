@@ -6,7 +6,9 @@
  * The worker: it opens the images, fetches and verifies, and may die at any moment.
  *
  *   worker.c        its main thread: looks at the slots, sends descriptors to the pump
- *   worker_open.c   a request's arguments to an open image; again after a restart
+ *   worker_args.c   a request's arguments; why it is refused
+ *   worker_open.c   a name to an open image; again after a restart
+ *   worker_kernel.c what the kernel mounts: metadata, devices
  *   worker_fill.c   threads that fill what readers wait for
  *   worker_ahead.c  what is filled before; traces
  *   worker_fence.c  or serves, in front of what is not there yet
@@ -134,15 +136,32 @@ const char *worker_describe(const rafs_error *err, char *out, size_t room);
 void worker_log(const struct served *served, int priority, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- worker_open.c --------------------------------------------------------------- */
+/* ---- worker_args.c --------------------------------------------------------------- */
 
+/* Why there will be no mount; in the slot. */
+void worker_refuse(struct served *served, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void worker_refuse_error(struct served *served, const rafs_error *err);
+/* As a function of the command has complained. */
+void worker_refuse_as_said(struct served *served);
 /* Parse the arguments of a slot. NULL: said why in the slot. */
 struct served *served_new(struct worker *worker, uint32_t slot);
+/* Frees it; nothing may be using it. */
+void served_free(struct served *served);
+
+/* ---- worker_open.c --------------------------------------------------------------- */
+
 /* Open the image and, if it is not mounted yet, hand the pump what it needs for that.
  * False: said why in the slot. */
 bool served_open(struct served *served);
-/* Frees it; nothing may be using it. */
-void served_free(struct served *served);
+/* The name in the slot by which it is opened again: with its digest. */
+void open_pin(struct served *served);
+const char *open_name(struct served *served);
+
+/* ---- worker_kernel.c ------------------------------------------------------------- */
+
+/* As served_open(). */
+bool open_kernel(struct served *served);
 
 /* ---- worker_fill.c --------------------------------------------------------------- */
 

@@ -388,6 +388,19 @@ bool command_sources(struct command *c, const char *image_path)
     return remote_add_sources(c);
 }
 
+bool command_open_bytes(struct command *c, const char *image_path,
+                        rafs_open_options *options)
+{
+    rafs_error err = RAFS_ERROR_INIT;
+
+    options->backend_count = c->backend_count;
+    if (rafs_image_open_fd(*c->bootstrap, 0, 0, options, &c->image, command_call(c),
+                           &err) == RAFS_OK)
+        return true;
+    command_failed(c, image_path, &err);
+    return false;
+}
+
 static bool open_image(struct command *c, const char *image_path)
 {
     rafs_open_options options = RAFS_OPEN_OPTIONS_INIT;
@@ -399,7 +412,7 @@ static bool open_image(struct command *c, const char *image_path)
     c->image_path = image_path;
     env.cancel = stop_token;
     options.env = &env;
-    options.expect_digest = c->expect_digest;
+    options.expect_digest = c->bootstrap ? NULL : c->expect_digest;
     options.backends = c->backends;
     if (!c->cache &&
         !cache_open_for(c, remote_is_network(image_path) || remote_has_sources(c)))
@@ -413,6 +426,9 @@ static bool open_image(struct command *c, const char *image_path)
         options.backend_count = c->backend_count;
         return remote_open(c, image_path, &options);
     }
+    if (c->bootstrap)
+        return command_sources(c, image_path) &&
+               command_open_bytes(c, image_path, &options);
     problem = stat(image_path, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
     if (problem == ENOENT && strstr(image_path, "://")) {
         /* Not repeated: there may be a password in it. */

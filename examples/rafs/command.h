@@ -171,6 +171,8 @@ struct command {
     rafs_cancel *cancel;       /* instead of signals: stops its calls */
     const rafs_limits *limits; /* of the image */
     command_log *log;          /* instead of standard error: warnings of the library */
+    const int *bootstrap;      /* instead of what IMAGE leads to: a descriptor of the very
+                                  bytes; IMAGE tells where its blobs are, no more */
 };
 
 #define COMMAND_INIT(command_name, command_help)                            \
@@ -190,6 +192,9 @@ int command_getopt(struct command *c, int argc, char **argv, const char *shorts,
 
 /* Open IMAGE with the sources that were asked for. False: reported and noted. */
 bool command_open(struct command *c, const char *image_path);
+/* Open c->bootstrap, whose sources are in c->backends. False: reported and noted. */
+bool command_open_bytes(struct command *c, const char *image_path,
+                        rafs_open_options *options);
 /* c->backends as for IMAGE, without opening it. False: reported and noted. */
 bool command_sources(struct command *c, const char *image_path);
 /* All below these paths, or everything, will be read: fetch it at the rate of the link

@@ -64,6 +64,8 @@ bool layout_open(struct command *c, const char *image, rafs_open_options *option
     struct layout_name where;
     int rc;
 
+    if (c->bootstrap)
+        return remote_add_layout(c, image) && command_open_bytes(c, image, options);
     if (!layout_split(image, &where)) {
         command_say(c, EXIT_SOURCE, "out of memory");
         return false;

@@ -153,6 +153,8 @@ static bool open_registry(struct command *c, const char *image,
     rafs_credentials_source files = RAFS_CREDENTIALS_SOURCE_INIT;
     rafs_error err = RAFS_ERROR_INIT;
 
+    if (c->bootstrap)
+        return remote_add_repository(c, image) && command_open_bytes(c, image, options);
     remote_registry(c, &registry, &files);
     if (!mirrors_gather(c, image, &registry))
         return false;
@@ -223,6 +225,8 @@ bool remote_open_last(struct command *c, const char *name, const char *shown,
 {
     rafs_error err = RAFS_ERROR_INIT;
 
+    if (c->bootstrap)
+        return command_open_bytes(c, shown, options);
     options->backend_count = c->backend_count;
     if (rafs_image_open_backend(c->backends[c->backend_count - 1], name, options,
                                 &c->image, command_call(c), &err) == RAFS_OK)

@@ -46,6 +46,10 @@ bool remote_may_ask(struct command *c, const char *url);
  * many; reported and noted. */
 rafs_backend **remote_slot(struct command *c);
 
+/* Sources for the blobs of one repository: the registry and its mirrors; of a layout. */
+bool remote_add_repository(struct command *c, const char *image);
+bool remote_add_layout(struct command *c, const char *image);
+
 /* A source for blobs below a URL. */
 bool remote_add_http(struct command *c, const char *source);
 

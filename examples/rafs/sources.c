@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bucket.h"
+#include "mirrors.h"
 #include "remote.h"
 
 rafs_backend **remote_slot(struct command *c)
@@ -40,6 +41,39 @@ static bool add_registry(struct command *c, const char *source)
                        &err);
 }
 
+/* Of those that may be asked for blobs. */
+static bool add_mirror(struct command *c, const char *image,
+                       const rafs_registry_mirror *mirror,
+                       const rafs_registry_options *registry)
+{
+    rafs_error err = RAFS_ERROR_INIT;
+    rafs_backend **out;
+
+    if ((mirror->flags & (RAFS_MIRROR_PULL | RAFS_MIRROR_RESOLVE)) == RAFS_MIRROR_RESOLVE)
+        return true;
+    out = remote_slot(c);
+    return out && took(c, image,
+                       rafs_backend_new_mirror(c->http, image + strlen("docker://"),
+                                               mirror, registry, out, &err),
+                       &err);
+}
+
+bool remote_add_repository(struct command *c, const char *image)
+{
+    rafs_registry_options registry = RAFS_REGISTRY_OPTIONS_INIT, with_mirrors;
+    rafs_credentials_source files = RAFS_CREDENTIALS_SOURCE_INIT;
+    bool good, stands_in = false;
+
+    remote_registry(c, &registry, &files);
+    with_mirrors = registry;
+    good = mirrors_gather(c, image, &with_mirrors);
+    for (size_t i = 0; good && i < with_mirrors.mirror_count; i++) {
+        good = add_mirror(c, image, with_mirrors.mirrors[i], &registry);
+        stands_in = with_mirrors.mirrors[i]->flags & RAFS_MIRROR_SERVER;
+    }
+    return good && (stands_in || add_registry(c, image));
+}
+
 bool remote_add_http(struct command *c, const char *source)
 {
     rafs_error err = RAFS_ERROR_INIT;
@@ -63,6 +97,23 @@ static bool add_layout(struct command *c, const char *source)
                        rafs_backend_new_layout(strchr(source, ':') + 1, &env, out,
                                                command_call(c), &err),
                        &err);
+}
+
+bool remote_add_layout(struct command *c, const char *image)
+{
+    struct layout_name name = {0};
+    rafs_error err = RAFS_ERROR_INIT;
+    rafs_env env = RAFS_ENV_INIT;
+    rafs_backend **out = remote_slot(c);
+    bool good;
+
+    command_env(&env);
+    good =
+        out && layout_split(image, &name) &&
+        took(c, image,
+             rafs_backend_new_layout(name.path, &env, out, command_call(c), &err), &err);
+    free(name.path);
+    return good;
 }
 
 static const struct kind {
