@@ -240,8 +240,9 @@ static bool is_workers(uint32_t slot, uint32_t role)
     if (slot == 0)
         return role == VAULT_TABLE || role == VAULT_WAKE_PUMP ||
                role == VAULT_WAKE_WORKER;
-    return role == VAULT_ARGS || role == VAULT_META || role == VAULT_MAP ||
-           role == VAULT_FUSE || role == VAULT_INIT;
+    return role == VAULT_ARGS || role == VAULT_META || role == VAULT_LAYOUT ||
+           role == VAULT_MAP || role == VAULT_FUSE || role == VAULT_INIT ||
+           role == VAULT_FENCE;
 }
 
 struct vault *vault_for_worker(const struct vault *vault)

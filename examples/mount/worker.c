@@ -3,15 +3,11 @@
 #include "worker_fence.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,8 +15,7 @@
 enum {
     DONE_MS = 1000,  /* so long nothing to do, and it leaves */
     RETRY_MS = 1000, /* a mount that could not be taken up is tried again */
-    FIRST_BYTES = 64 * 1024,
-    STOP_S = 2 /* for threads to give back what they have */
+    STOP_S = 2       /* for threads to give back what they have */
 };
 
 uint64_t worker_now_ns(void)
@@ -69,148 +64,13 @@ bool worker_thread(void *(*run)(void *), void *argument)
     return good;
 }
 
-/* ---- messages -------------------------------------------------------------------- */
-
-static bool send_message(struct worker *worker, const struct worker_message *message,
-                         int fd)
-{
-    union {
-        char room[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.room = {0}};
-    struct iovec part = {(void *)(uintptr_t)message, sizeof *message};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    ssize_t n;
-
-    if (fd >= 0) {
-        struct cmsghdr *c;
-
-        header.msg_control = control.room;
-        header.msg_controllen = sizeof control.room;
-        c = CMSG_FIRSTHDR(&header);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof fd);
-        memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    }
-    do
-        n = sendmsg(worker->socket, &header, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof *message;
-}
-
-bool worker_send(struct served *served, uint32_t role, uint32_t index, int fd)
-{
-    struct worker_message message = {WORKER_FD, served->slot, role, index};
-
-    return send_message(served->worker, &message, fd);
-}
-
-static int *place_of(struct slot_fds *fds, uint32_t role)
-{
-    switch (role) {
-    case VAULT_ARGS:
-        return &fds->args;
-    case VAULT_META:
-        return &fds->meta;
-    case VAULT_LAYOUT:
-        return &fds->layout;
-    case VAULT_FENCE:
-        return &fds->fence;
-    case VAULT_MAP:
-        return &fds->map;
-    case VAULT_FUSE:
-        return &fds->fuse;
-    case VAULT_INIT:
-        return &fds->init;
-    default:
-        return NULL;
-    }
-}
-
-struct file_id worker_file_id(int fd)
-{
-    struct stat st;
-
-    return fstat(fd, &st) == 0 ? (struct file_id){st.st_dev, st.st_ino}
-                               : (struct file_id){0, 0};
-}
-
-static void forget_fds(struct worker *worker, uint32_t slot)
-{
-    static const uint32_t roles[] = {VAULT_ARGS, VAULT_META, VAULT_LAYOUT, VAULT_MAP,
-                                     VAULT_FUSE, VAULT_INIT, VAULT_FENCE};
-
-    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
-        int *fd = place_of(&worker->fds[slot], roles[i]);
-
-        if (*fd >= 0)
-            close(*fd);
-        *fd = -1;
-    }
-    free(worker->fds[slot].files);
-    worker->fds[slot].files = NULL;
-    worker->fds[slot].file_count = 0;
-}
-
-static void take_fd(struct worker *worker, const struct worker_message *message, int fd)
-{
-    uint32_t role = message->op == WORKER_FUSE ? (uint32_t)VAULT_FUSE : message->role;
-    int *place =
-        message->slot < MOUNTS_MAX ? place_of(&worker->fds[message->slot], role) : NULL;
-
-    if (!place) {
-        close(fd);
-        return;
-    }
-    /* What was here before belonged to a mount that ended. */
-    if (role == VAULT_ARGS && !worker->served[message->slot])
-        forget_fds(worker, message->slot);
-    if (*place >= 0)
-        close(*place);
-    *place = fd;
-}
-
-/* One message. False: there is none. *gone: nor will there be. */
-static bool receive(struct worker *worker, bool *stop)
-{
-    union {
-        char room[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct worker_message message;
-    struct iovec part = {&message, sizeof message};
-    struct msghdr header = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = control.room,
-                            .msg_controllen = sizeof control.room};
-    ssize_t n = recvmsg(worker->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&header);
-    int fd = -1;
-
-    if (n < 0) {
-        *stop = *stop || (errno != EAGAIN && errno != EINTR);
-        return errno == EINTR;
-    }
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len >= CMSG_LEN(sizeof fd))
-        memcpy(&fd, CMSG_DATA(c), sizeof fd);
-    if (n == 0 || (n == (ssize_t)sizeof message && message.op == WORKER_STOP))
-        *stop = true;
-    else if (n == (ssize_t)sizeof message && fd >= 0)
-        take_fd(worker, &message, fd);
-    else if (fd >= 0)
-        close(fd);
-    return !*stop;
-}
-
 /* ---- life of a mount ------------------------------------------------------------- */
 
 static void tell_pump(struct worker *worker, uint32_t slot)
 {
     struct worker_message message = {WORKER_PREPARED, slot, 0, 0};
 
-    (void)send_message(worker, &message, -1);
+    (void)worker_say(worker, &message, -1);
     worker_wake_pump(worker);
 }
 
@@ -229,9 +89,28 @@ static void drop(struct served *served, bool for_good)
     pthread_mutex_lock(&worker->lock);
     worker->served[served->slot] = NULL;
     if (for_good)
-        forget_fds(worker, served->slot);
+        worker_forget_fds(worker, served->slot);
     pthread_mutex_unlock(&worker->lock);
     served_free(served);
+}
+
+/* The pump knows the deadlines of events; requests of FUSE are ours to end. */
+static void wait_to_try_again(struct served *served)
+{
+    struct worker *worker = served->worker;
+    uint64_t *since = &worker->failing_ns[served->slot];
+
+    if (*since == 0)
+        *since = worker_now_ns();
+    if (worker_now_ns() - *since >= worker_slot(served)->timeout_ms * 1000000) {
+        const struct slot_fds *fds = &worker->fds[served->slot];
+
+        if (fds->fuse >= 0)
+            raw_refuse(fds->fuse);
+        if (fds->fence >= 0)
+            raw_refuse(fds->fence);
+    }
+    (void)fill_wait_ms(served, RETRY_MS, 0);
 }
 
 static void could_not_open(struct served *served)
@@ -244,7 +123,7 @@ static void could_not_open(struct served *served)
     worker_log(served, LOG_ERR, "%s: %s: %s%s", slot->dir, slot->image, slot->text,
                mounted ? "; it is tried again" : "");
     if (mounted) /* its readers wait */
-        (void)fill_wait_ms(served, RETRY_MS, 0);
+        wait_to_try_again(served);
     drop(served, !mounted);
     if (!mounted && move_slot(slot, MOUNT_WANTED, MOUNT_FAILED))
         tell_pump(worker, number);
@@ -261,6 +140,7 @@ static void *open_one(void *argument)
         could_not_open(served);
         return NULL;
     }
+    worker->failing_ns[served->slot] = 0;
     ahead_begin(served);
     pthread_mutex_lock(&worker->lock);
     if (served->state == SERVED_OPENING)
@@ -343,41 +223,6 @@ static void end(struct served *served)
         close_one(served);
 }
 
-/*
- * The kernel's first message, which every worker has to answer. It is read straight into
- * a file that the pump has already, so that no worker can die with it.
- */
-static bool read_first(struct served *served, int device)
-{
-    int *init = &served->worker->fds[served->slot].init;
-    struct pollfd waiting = {.fd = device, .events = POLLIN};
-    void *room;
-    ssize_t n;
-
-    if (*init < 0) {
-        int fd = memfd_create("rafs-fuse-init", MFD_CLOEXEC);
-
-        if (fd < 0 || ftruncate(fd, FIRST_BYTES) != 0 ||
-            !worker_send(served, VAULT_INIT, 0, fd)) {
-            if (fd >= 0)
-                close(fd);
-            return false;
-        }
-        *init = fd;
-    }
-    room = mmap(NULL, FIRST_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, *init, 0);
-    if (room == MAP_FAILED)
-        return false;
-    /* A message begins with its length. */
-    n = *(uint32_t *)room != 0     ? 1
-        : poll(&waiting, 1, 0) > 0 ? read(device, room, FIRST_BYTES)
-                                   : 0;
-    munmap(room, FIRST_BYTES);
-    if (n > 1)
-        (void)ftruncate(*init, n);
-    return n > 0;
-}
-
 /* From threads of the service. */
 static void fuse_failed(void *user, const char *doing, const rafs_error *err)
 {
@@ -407,7 +252,7 @@ static void serve_fuse(struct served *served)
 
     if (served->fuse || fds->fuse < 0)
         return;
-    if (read_first(served, fds->fuse)) {
+    if (raw_first(served, fds->fuse)) {
         wish.first = fds->init;
         served->fuse = fuse_serve(&wish, why, sizeof why);
     }
@@ -529,87 +374,6 @@ static bool is_needed(struct worker *worker)
 
 /* ---- beginning and end ----------------------------------------------------------- */
 
-static int by_number(const void *a, const void *b)
-{
-    int x = *(const int *)a, y = *(const int *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Close all but these. */
-static void close_others(int *keep, size_t count)
-{
-    unsigned from = 3;
-
-    qsort(keep, count, sizeof *keep, by_number);
-    for (size_t i = 0; i < count; i++) {
-        unsigned fd = (unsigned)keep[i];
-
-        if (keep[i] < (int)from)
-            continue;
-        if (fd > from)
-            (void)close_range(from, fd - 1, 0);
-        from = fd + 1;
-    }
-    (void)close_range(from, ~0u, 0);
-}
-
-/* Of a mount that is there: which files its devices are. */
-static bool take_files(struct worker *worker, const struct vault *vault, uint32_t slot)
-{
-    struct slot_fds *fds = &worker->fds[slot];
-    uint32_t count = worker->table->slots[slot].devices;
-
-    if (fds->map < 0 || count == 0 || count > MOUNT_DEVICES_MAX)
-        return true;
-    fds->files = calloc(count, sizeof *fds->files);
-    if (!fds->files)
-        return false;
-    fds->file_count = count;
-    for (uint32_t i = 0; i < count; i++)
-        fds->files[i] = worker_file_id(vault_get(vault, slot, VAULT_FILE, i));
-    return true;
-}
-
-/* The descriptors of mounts that were there before this process. The vault holds more:
- * what answers the kernel is none of a worker's business. */
-static bool take_vault(struct worker *worker, const struct vault *vault)
-{
-    static const uint32_t roles[] = {VAULT_ARGS, VAULT_META, VAULT_LAYOUT, VAULT_MAP,
-                                     VAULT_FUSE, VAULT_INIT, VAULT_FENCE};
-    enum { ROLES = sizeof roles / sizeof *roles };
-    int *keep = malloc((3 + MOUNTS_MAX * ROLES) * sizeof *keep);
-    size_t count = 0;
-
-    if (!keep)
-        return false;
-    worker->wake_pump = vault_get(vault, 0, VAULT_WAKE_PUMP, 0);
-    worker->wake_worker = vault_get(vault, 0, VAULT_WAKE_WORKER, 0);
-    keep[count++] = worker->socket;
-    keep[count++] = worker->wake_pump;
-    keep[count++] = worker->wake_worker;
-    for (uint32_t i = 0; i < MOUNTS_MAX; i++)
-        for (size_t r = 0; r < ROLES; r++) {
-            int fd = atomic_load(&worker->table->slots[i].state) == MOUNT_FREE
-                         ? -1
-                         : vault_get(vault, i, roles[r], 0);
-
-            *place_of(&worker->fds[i], roles[r]) = fd;
-            if (fd >= 0)
-                keep[count++] = fd;
-        }
-    for (uint32_t i = 0; i < MOUNTS_MAX; i++)
-        if (!take_files(worker, vault, i)) {
-            free(keep);
-            return false;
-        }
-    closelog();
-    command_stop(); /* its token is a descriptor, too */
-    close_others(keep, count);
-    free(keep);
-    return command_start();
-}
-
 /* The pump decides what ends when. */
 static void ignore_signals(void)
 {
@@ -668,7 +432,7 @@ static int serve(struct worker *worker)
     while (!ends) {
         bool needed;
 
-        while (receive(worker, &ends))
+        while (worker_hear_pump(worker, &ends))
             ;
         if (ends)
             break;
@@ -726,7 +490,7 @@ int worker_run(struct vault *vault, struct mount_table *table, int socket)
     worker.table = table;
     worker.socket = socket;
     stay_small();
-    if (!take_vault(&worker, vault))
+    if (!worker_take_vault(&worker, vault))
         return WORKER_BROKEN;
     ignore_signals();
     openlog("rafs", LOG_PID | LOG_NDELAY, LOG_DAEMON);

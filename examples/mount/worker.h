@@ -6,12 +6,14 @@
  * The worker: it opens the images, fetches and verifies, and may die at any moment.
  *
  *   worker.c        its main thread: looks at the slots, sends descriptors to the pump
+ *   worker_wire.c   messages and descriptors, from and to the pump
  *   worker_args.c   a request's arguments; why it is refused
  *   worker_open.c   a name to an open image; again after a restart
  *   worker_kernel.c what the kernel mounts: metadata, devices
  *   worker_fill.c   threads that fill what readers wait for
  *   worker_ahead.c  what is filled before; traces
  *   worker_fence.c  or serves, in front of what is not there yet
+ *   worker_raw.c    /dev/fuse, where there is no image to answer with
  *   worker_map.c    which blocks of the devices are good
  *   worker_log.c    what failed
  *   worker_paths.c  what it may open; sandbox*.c see to that
@@ -102,6 +104,7 @@ struct worker {
     pthread_cond_t ended; /* a thread has left a mount, or the pool */
     struct served *served[MOUNTS_MAX];
     struct slot_fds fds[MOUNTS_MAX];
+    uint64_t failing_ns[MOUNTS_MAX]; /* since when one that is mounted cannot be opened */
     uint32_t threads, idle, starting; /* that fill */
     bool stopping, again;
     struct sandbox sandbox; /* that it is in */
@@ -119,11 +122,29 @@ struct file_id worker_file_id(int fd); /* zeros: it cannot be told */
 void worker_wake_pump(struct worker *worker);
 /* The main thread looks at everything again. */
 void worker_look_again(struct worker *worker);
-/* A descriptor for the vault (borrowed); false: the pump is gone. Any thread. */
-bool worker_send(struct served *served, uint32_t role, uint32_t index, int fd);
 /* A detached thread; false: there is none. */
 bool worker_thread(void *(*run)(void *), void *argument);
 uint64_t worker_now_ns(void);
+
+/* ---- worker_wire.c --------------------------------------------------------------- */
+
+/* Before anything else: the descriptors of mounts that there are; closes all others. */
+bool worker_take_vault(struct worker *worker, const struct vault *vault);
+/* One message of the pump. False: there is none now. *stop: it wants an end, or is gone.
+ */
+bool worker_hear_pump(struct worker *worker, bool *stop);
+bool worker_say(struct worker *worker, const struct worker_message *message, int fd);
+/* Closes what the pump sent for a slot. Under the lock. */
+void worker_forget_fds(struct worker *worker, uint32_t slot);
+/* A descriptor for the vault (borrowed); false: the pump is gone. Any thread. */
+bool worker_send(struct served *served, uint32_t role, uint32_t index, int fd);
+
+/* ---- worker_raw.c ---------------------------------------------------------------- */
+
+/* What the kernel says first at `device` is in fds.init, and the pump has it. */
+bool raw_first(struct served *served, int device);
+/* Ends all that waits there with EIO. */
+void raw_refuse(int device);
 
 /* ---- worker_log.c ---------------------------------------------------------------- */
 
