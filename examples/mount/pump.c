@@ -266,6 +266,8 @@ static bool begin(struct pump *p)
     if (p->epoll < 0)
         return false;
     watch_common(p);
+    refuse_found(p);
+    p->worker_good_ns = pump_now();
     worker_found(p);
     return true;
 }

@@ -64,6 +64,8 @@ struct pump {
     bool worker_awaited; /* one is needed, at worker_next_ns */
     bool again;          /* there is more to be done without waiting */
     uint64_t worker_began_ns, worker_next_ns, worker_pause_ns;
+    uint64_t worker_good_ns; /* so long there was one that did something */
+    uint64_t worker_work;    /* done by all, when this one was started */
     uint32_t upgrade_for; /* the connection that wants one, + 1; 0: none */
     char *upgrade_to;     /* the binary; NULL: no upgrade */
     uint64_t upgrade_ns;  /* when the worker is ended */
@@ -154,6 +156,10 @@ void events_slot_gone(struct pump *p, uint32_t slot);
 bool fill_there(const struct pump *p, const struct place *at, uint64_t begin,
                 uint64_t end);
 bool events_waiting(const struct pump *p);
+
+/* ---- pump_refuse.c ---- */
+void refuse_found(struct pump *p);
+void refuse_look(struct pump *p);
 
 /* ---- pump_upgrade.c ---- */
 void upgrade_want(struct pump *p, uint32_t connection, const char *binary);

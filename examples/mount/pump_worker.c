@@ -20,7 +20,8 @@
 enum {
     DEATHS_MAX = 5,           /* of workers that were opening one mount */
     PAUSE_FIRST_NS = 2000000, /* before the next one, if this one did nothing */
-    PAUSE_LONGEST_NS = 1000000000
+    PAUSE_LONGEST_NS = 1000000000,
+    GOOD_NS = 2000000000 /* who lives so long does not die at once */
 };
 
 bool worker_runs(const struct pump *p)
@@ -154,11 +155,29 @@ static void count_deaths(struct pump *p)
     }
 }
 
+/* Grows when a worker gets on, also where the pump sees nothing of it (FUSE). */
+static uint64_t work_done(const struct pump *p)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 1; i < MOUNTS_MAX; i++) {
+        const struct mount_slot *s = slot_at(p, i);
+
+        sum += atomic_load(&s->bytes_filled) + atomic_load(&s->fetched_bytes);
+        sum += s->via == VIA_FUSE || s->fence ? atomic_load(&s->events) : 0;
+    }
+    return sum;
+}
+
 /* One that did something is replaced at once, others more and more slowly. */
 static void plan_next(struct pump *p, bool orderly)
 {
     uint64_t now = pump_now();
 
+    if (work_done(p) != p->worker_work || now - p->worker_began_ns > GOOD_NS)
+        p->worker_live = true;
+    if (orderly || p->worker_live)
+        p->worker_good_ns = now;
     if (orderly || p->worker_live) {
         p->worker_pause_ns = 0;
     } else if (p->worker_pause_ns == 0) {
@@ -271,6 +290,7 @@ static bool start(struct pump *p)
 
     p->worker_live = p->worker_stops = false;
     p->worker_began_ns = pump_now();
+    p->worker_work = work_done(p);
     if (mine && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0) {
         vault_put(p->vault, 0, VAULT_WORKER, 0, ends[0]);
         pid = fork();
@@ -331,7 +351,10 @@ void worker_look(struct pump *p)
             p->worker_stops = worker_tell(p, WORKER_STOP, 0, 0, -1);
         return;
     }
-    if (needed && pump_now() >= p->worker_next_ns && !start(p))
-        plan_next(p, false);
+    if (needed && pump_now() >= p->worker_next_ns) {
+        refuse_look(p);
+        if (!start(p))
+            plan_next(p, false);
+    }
     p->worker_awaited = needed && !worker_runs(p);
 }

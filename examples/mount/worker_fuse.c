@@ -152,8 +152,9 @@ static void *serve(void *service)
             }
             if (message.size == 0)
                 break;
-            atomic_fetch_add_explicit(&s->slot->events, 1, memory_order_relaxed);
             fuse_session_process_buf(s->session, &message);
+            /* Afterwards: by this the pump sees that a worker gets on. */
+            atomic_fetch_add_explicit(&s->slot->events, 1, memory_order_relaxed);
             if (is_superfluous(s))
                 break;
         }

@@ -98,15 +98,16 @@ class Daemon:
         self.program = program
         self.log = os.path.join(top, name + ".said")
         self.count = 0
+        self.path = os.path.join(top, name + ".sock")
+        self.process = self._table = None
+        if program is None:
+            return  # somebody else has started it
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [program, top, name] + (["stay"] if stay else []), stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, start_new_session=True)
-        self.path = os.path.join(top, name + ".sock")
         until(lambda: os.path.exists(self.path) or self.process.poll() is not None, 20,
               "the daemon listens")
-        self.pids_seen = {self.process.pid}
-        self._table = None
 
     def connect(self):
         s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -163,9 +164,12 @@ class Daemon:
         return dict(zip(names, struct.unpack("<9I", os.pread(self._table, 36, 0))))
 
     def pid(self, role):
-        pid = self.head()[role]
-        self.pids_seen.add(pid)
-        return pid
+        return self.head()[role]
+
+    def close(self):
+        if self._table is not None:
+            os.close(self._table)
+            self._table = None
 
     def kill(self, role):
         """Gives the pid, or None if there is none now."""
@@ -209,9 +213,7 @@ class Daemon:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        if self._table is not None:
-            os.close(self._table)
-            self._table = None
+        self.close()
 
     @staticmethod
     def named():

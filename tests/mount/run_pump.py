@@ -345,7 +345,57 @@ def test_strangers(daemon):
     report.check("rubbish is survived", daemon.ask(pumping.TABLE) is not None)
 
 
-def tests(program, top):
+# ---- the real worker -----------------------------------------------------------------
+
+def kill_workers(daemon, until_true, seconds):
+    """As soon as one is there. Gives how many."""
+    kills, end = 0, time.monotonic() + seconds
+    while not until_true() and time.monotonic() < end:
+        if daemon.head()["worker"] > 0 and daemon.kill("worker"):
+            kills += 1
+    return kills
+
+
+def test_no_worker_lives(rafs, top, via):
+    """Past the deadline readers have an error, although nobody answers them."""
+    state, cache = os.path.join(top, "state"), os.path.join(top, "cache")
+    point = os.path.join(top, "real-" + "-".join(via))
+    golden = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden",
+                          "v6-zstd")
+    name = "real" + via[-1]
+    os.makedirs(point)
+    env = dict(os.environ, RAFS_STATE_DIR=state, RAFS_CACHE_DIR=cache)
+    words = [rafs, "mount", "--daemon", name, "--timeout", "1", "--via", *via, "--blob-dir",
+             os.path.join(golden, "blobs"), os.path.join(golden, "image.boot"), point]
+    done = subprocess.run(words, env=env, capture_output=True, check=False)
+    what = " ".join(via)
+    if done.returncode == 4 or b"fuse" in done.stderr:
+        report.skip(f"no worker lives: {what}", done.stderr.decode("utf-8", "replace"))
+        return
+    try:
+        if not report.check(f"mounted: {what}", done.returncode == 0, done.stderr):
+            return
+        daemon = Daemon(None, state, name)
+        reader = subprocess.Popen(["cat", os.path.join(point, "data", "large")],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        # Stopped before it reads, so that there is something left to ask for.
+        kills = kill_workers(daemon, lambda: reader.poll() is not None, 60)
+        said = reader.communicate()[1]
+        print(f"ok {what}: {kills} workers killed, then: {said.decode().strip()}",
+              flush=True)
+        report.check(f"without a worker there is an error: {what}",
+                     reader.returncode != 0 and b"Input/output error" in said,
+                     f"{reader.returncode} {said}")
+        again = subprocess.run(["cat", os.path.join(point, "data", "large")],
+                               stdout=subprocess.DEVNULL, check=False, timeout=60)
+        report.check(f"and with one there is none: {what}", again.returncode == 0)
+        daemon.close()
+    finally:
+        subprocess.run([rafs, "umount", "--lazy", point], env=env, capture_output=True,
+                       check=False)
+
+
+def tests(rafs, program, top):
     image = Image(top, 1, [3000000, 5000, 70000])
     small = Image(top, 2, [200000, 4096])
     daemon = Daemon(program, top, "main")
@@ -371,6 +421,8 @@ def tests(program, top):
     finally:
         daemon.end()
     test_end(program, top, small)
+    test_no_worker_lives(rafs, top, ["fuse"])
+    test_no_worker_lives(rafs, top, ["kernel", "--fill", "fence"])
 
 
 def main():
@@ -386,7 +438,7 @@ def main():
         return report.finish()
     top = tempfile.mkdtemp(prefix="rafs-pump-")
     try:
-        tests(program, top)
+        tests(os.path.abspath(options.rafs), program, top)
     except AssertionError as e:
         report.check("the daemon does what is waited for", False, e)
     finally:
