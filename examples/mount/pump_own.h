@@ -66,10 +66,10 @@ struct pump {
     uint64_t worker_began_ns, worker_next_ns, worker_pause_ns;
     uint64_t worker_good_ns; /* so long there was one that did something */
     uint64_t worker_work;    /* done by all, when this one was started */
-    uint32_t upgrade_for; /* the connection that wants one, + 1; 0: none */
-    char *upgrade_to;     /* the binary; NULL: no upgrade */
-    uint64_t upgrade_ns;  /* when the worker is ended */
-    uint64_t wait_ns;     /* nobody has asked for a mount yet: until then */
+    uint32_t upgrade_for;    /* the connection that wants one, + 1; 0: none */
+    char *upgrade_to;        /* the binary; NULL: no upgrade */
+    uint64_t upgrade_ns;     /* when the worker is ended */
+    uint64_t wait_ns;        /* nobody has asked for a mount yet: until then */
     struct pump_slot slots[MOUNTS_MAX];
     struct connection connections[CONNECTIONS_MAX];
     pid_t orphans[ORPHANS_MAX];

@@ -30,8 +30,8 @@ static bool set_blocking(int device, bool blocking)
     return fcntl(device, F_SETFL, flags) == 0;
 }
 
-/* What a worker had read and not answered is asked again. Without that, in an older kernel,
- * it hangs until it is killed. */
+/* What a worker had read and not answered is asked again. Without that, in an older
+ * kernel, it hangs until it is killed. */
 static void ask_again(int device)
 {
     struct fuse_out_header out = {.len = sizeof out, .error = NOTIFY_RESEND};

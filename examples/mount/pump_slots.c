@@ -12,6 +12,8 @@
 #include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -223,17 +225,52 @@ static bool is_still_there(const struct pump *p, uint32_t slot)
     return id != 0 && mount_id_of(AT_FDCWD, slot_at(p, slot)->dir) == id;
 }
 
+static int unmount_now(const char *dir, bool fuse, bool lazy)
+{
+    if (fuse)
+        return pump_fuse_umount(dir, lazy);
+    return umount2(dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0 ? 0 : errno;
+}
+
+/*
+ * In a child, which has no descriptors: who unmounts a file system waits for what is
+ * being read there, and that may be waiting for a worker, which the pump starts. When it
+ * takes so long, it is no longer in sight, and not busy.
+ */
+static int unmount_apart(struct pump *p, const char *dir, bool fuse, bool lazy)
+{
+    enum { WAIT_MS = 2000 };
+    struct pollfd end = {.fd = -1, .events = POLLIN};
+    siginfo_t info = {0};
+    pid_t pid = fork();
+
+    if (pid < 0)
+        return errno;
+    if (pid == 0) {
+        syscall(SYS_close_range, 3U, ~0U, 0);
+        _exit(unmount_now(dir, fuse, lazy));
+    }
+    end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (end.fd >= 0) {
+        while (poll(&end, 1, WAIT_MS) < 0 && errno == EINTR)
+            ;
+        close(end.fd);
+    }
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | (end.fd >= 0 ? WNOHANG : 0)) == 0 &&
+        info.si_pid == pid)
+        return info.si_code == CLD_EXITED ? info.si_status : EINTR;
+    pump_orphan(p, pid);
+    return 0;
+}
+
 int slot_unmount(struct pump *p, uint32_t slot, bool lazy)
 {
     struct mount_slot *s = slot_at(p, slot);
-    int why = 0;
+    int why;
 
     if (!is_still_there(p, slot))
         return ENOENT;
-    if (pump_fd(p, slot, VAULT_FUSE) >= 0)
-        why = pump_fuse_umount(s->dir, lazy);
-    else if (umount2(s->dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) != 0)
-        why = errno;
+    why = unmount_apart(p, s->dir, pump_fd(p, slot, VAULT_FUSE) >= 0, lazy);
     if (why == 0)
         atomic_store(&p->vault->slots[slot].detached, 1);
     return why;
