@@ -159,8 +159,12 @@ const struct mount_table *client_table(int daemon, const char **why)
     *why = "it gives no table";
     if (fd < 0)
         return NULL;
-    if (answer.exit_code == EXIT_GOOD && fstat(fd, &st) == 0 &&
-        st.st_size >= (off_t)sizeof *table) {
+    if (answer.exit_code == EXIT_GOOD && fstat(fd, &st) == 0) {
+        *why = "it is of another version of rafs";
+        if (st.st_size < (off_t)sizeof *table) {
+            close(fd);
+            return NULL;
+        }
         mapped = mmap(NULL, sizeof *table, PROT_READ, MAP_SHARED, fd, 0);
         table = mapped == MAP_FAILED ? NULL : mapped;
     }

@@ -51,7 +51,7 @@ static char *take_dir(struct mount_options *o)
 /* For VIA_KERNEL, or for auto to see whether it could be. */
 static bool try_kernel(struct mount_options *o, const char *cache, char *why, size_t room)
 {
-    if (!probe_kernel(cache, why, room))
+    if (!probe_kernel(cache, o->fill, why, room))
         return false;
     if (cache)
         return true;

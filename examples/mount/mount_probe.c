@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "mount.h"
 #include "mount_probe.h"
 
 /* As the kernel has them; the C library's headers may be older. */
@@ -135,6 +136,8 @@ static bool probe_erofs(int file, const char *where, char *why, size_t room)
     if (!write_least(file))
         return missing(why, room, "%s: %s", where, strerror(errno));
     context = (int)syscall(SYS_fsopen, "erofs", FS_OPEN_CLOEXEC);
+    if (context < 0 && errno == EPERM)
+        return missing(why, room, "that needs root (CAP_SYS_ADMIN)");
     if (context < 0 && errno == ENODEV)
         return missing(why, room, "this kernel has no EROFS (CONFIG_EROFS_FS)");
     if (context < 0)
@@ -143,41 +146,96 @@ static bool probe_erofs(int file, const char *where, char *why, size_t room)
     if (syscall(SYS_fsconfig, context, FS_SET_STRING, "source", path, 0) != 0 ||
         syscall(SYS_fsconfig, context, FS_SET_FLAG, "ro", NULL, 0) != 0 ||
         syscall(SYS_fsconfig, context, FS_CREATE, NULL, NULL, 0) != 0)
-        good = errno == ENOTBLK ? missing(why, room,
-                                          "the kernel's EROFS mounts no files here "
-                                          "(CONFIG_EROFS_FS_BACKED_BY_FILE, Linux 6.12)")
-                                : missing(why, room, "EROFS refuses to be mounted: %s",
-                                          strerror(errno));
+        good =
+            errno == ENOTBLK
+                ? missing(why, room,
+                          "the kernel's EROFS reads no files there (%s): it does on "
+                          "ext4, xfs and btrfs, not on tmpfs, and needs "
+                          "CONFIG_EROFS_FS_BACKED_BY_FILE (Linux 6.12)",
+                          where)
+                : missing(why, room, "EROFS refuses to be mounted: %s", strerror(errno));
     close(context);
     return good;
 }
 
-bool probe_kernel(const char *cache, char *why, size_t room)
+#ifdef HAVE_FUSE3
+static bool probe_device(char *why, size_t room)
 {
-    char where[PATH_MAX];
-    bool good = false;
-    int group = open_group(why, room);
-    int file;
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
-    if (group < 0 || !cache) {
-        if (group >= 0)
-            close(group);
-        return group >= 0;
-    }
-    file = scratch_file(cache, where, sizeof where);
-    if (file < 0)
-        missing(why, room, "the cache (%s) cannot be written to: %s", where,
-                strerror(errno));
-    else
-        good = probe_mark(group, file, where, why, room) &&
-               probe_erofs(file, where, why, room);
-    if (file >= 0)
-        close(file);
-    close(group);
+    if (fd < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO))
+        return missing(why, room, "this kernel has no FUSE (no /dev/fuse)");
+    if (fd < 0)
+        return missing(why, room, "/dev/fuse: %s", strerror(errno));
+    close(fd);
+    return true;
+}
+#else
+static bool probe_device(char *why, size_t room)
+{
+    return missing(why, room,
+                   "this rafs was built without libfuse3 (Debian: apt-get install "
+                   "libfuse3-dev)");
+}
+#endif
+
+/* What --fill events needs. */
+static bool probe_events(int file, const char *where, char *why, size_t room)
+{
+    int group = open_group(why, room);
+    bool good = group >= 0 && (file < 0 || probe_mark(group, file, where, why, room));
+
+    if (group >= 0)
+        close(group);
     return good;
 }
 
-#ifdef HAVE_FUSE3
+/* What --fill fence needs: a FUSE file system that is mounted nowhere. */
+static bool probe_fence(char *why, size_t room)
+{
+    int context;
+
+    if (!probe_device(why, room))
+        return false;
+    context = (int)syscall(SYS_fsopen, "fuse", FS_OPEN_CLOEXEC);
+    if (context < 0 && errno == EPERM)
+        return missing(why, room, "that needs root (CAP_SYS_ADMIN)");
+    if (context < 0)
+        return missing(why, room, "no FUSE: %s", strerror(errno));
+    close(context);
+    return true;
+}
+
+static bool probe_fill(uint32_t fill, int file, const char *where, char *why, size_t room)
+{
+    if (fill == FILL_FENCE)
+        return probe_fence(why, room);
+    if (fill == FILL_AUTO && probe_fence(why, room))
+        return true;
+    return probe_events(file, where, why, room);
+}
+
+bool probe_kernel(const char *cache, uint32_t fill, char *why, size_t room)
+{
+    char where[PATH_MAX];
+    bool good = false;
+    int file, problem;
+
+    if (!cache)
+        return probe_fill(fill, -1, "", why, room);
+    file = scratch_file(cache, where, sizeof where);
+    problem = errno;
+    if (file < 0 && probe_fill(fill, -1, "", why, room))
+        missing(why, room, "the cache (%s) cannot be written to: %s", where,
+                strerror(problem));
+    if (file < 0)
+        return false;
+    good =
+        probe_fill(fill, file, where, why, room) && probe_erofs(file, where, why, room);
+    close(file);
+    return good;
+}
+
 static bool in_path(const char *name)
 {
     const char *path = getenv("PATH");
@@ -199,24 +257,11 @@ static bool in_path(const char *name)
 
 bool probe_fuse(char *why, size_t room)
 {
-    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-
-    if (fd < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO))
-        return missing(why, room, "this kernel has no FUSE (no /dev/fuse)");
-    if (fd < 0)
-        return missing(why, room, "/dev/fuse: %s", strerror(errno));
-    close(fd);
+    if (!probe_device(why, room))
+        return false;
     if (geteuid() != 0 && !in_path("fusermount3"))
         return missing(why, room,
                        "without root that needs fusermount3 (Debian: apt-get install "
                        "fuse3)");
     return true;
 }
-#else
-bool probe_fuse(char *why, size_t room)
-{
-    return missing(why, room,
-                   "this rafs was built without libfuse3 (Debian: apt-get install "
-                   "libfuse3-dev)");
-}
-#endif

@@ -4,12 +4,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What can be had here is found out by doing it. False: `why` says what is missing. */
 
-/* A kernel mount whose cache lies in (or will be made as) the folder `cache`; NULL: as
- * far as that does not matter. */
-bool probe_kernel(const char *cache, char *why, size_t room);
+/* fill: enum mount_fill. A kernel mount whose cache lies in (or will be made as) the
+ * folder `cache`; NULL: as far as that does not matter. */
+bool probe_kernel(const char *cache, uint32_t fill, char *why, size_t room);
 bool probe_fuse(char *why, size_t room);
 
 #endif

@@ -46,6 +46,7 @@ struct shown {
     const struct mount_table *table;
     const struct mount_slot *slot;
     uint32_t state;
+    bool visible; /* here: not taken out of sight, nor in another mount namespace */
     uint64_t total, filled, waiting, oldest_ms;
     char dir[MOUNT_PATH], image[MOUNT_PATH], text[MOUNT_TEXT];
 };
@@ -150,6 +151,10 @@ static void put_json(struct wish *w, const struct shown *s)
     put_u64(j, "failures", atomic_load(&slot->failures));
     put_u64(j, "fetched_bytes", atomic_load(&slot->fetched_bytes));
     put_u64(j, "fetched_chunks", atomic_load(&slot->fetched_chunks));
+    put_text(j, "fill",
+             slot->via != VIA_KERNEL ? NULL
+             : slot->fence           ? "fence"
+                                     : "events");
     put_u64(j, "holder_pid", (uint64_t)atomic_load(&table->holder_pid));
     put_u64(j, "holder_starts", atomic_load(&table->holders));
     put_bytes(j, "image", s->image);
@@ -165,6 +170,7 @@ static void put_json(struct wish *w, const struct shown *s)
     put_u64(j, "timeout_ms", slot->timeout_ms);
     put_u64(j, "version", table->version);
     put_text(j, "via", via_name(slot->via));
+    put_bool(j, "visible", s->visible);
     put_u64(j, "waiting", s->waiting);
     put_u64(j, "worker_pid", (uint64_t)atomic_load(&table->worker_pid));
     put_u64(j, "worker_starts", atomic_load(&table->workers));
@@ -251,8 +257,12 @@ static void put_plain(const struct shown *s)
     fputs("\n  image    ", stdout);
     put_name(stdout, s->image, strlen(s->image));
     printf("\n  state    %s by %s", state_name(s->state),
-           s->slot->via == VIA_KERNEL ? "the kernel's EROFS" : "FUSE");
+           s->slot->via != VIA_KERNEL ? "FUSE"
+           : s->slot->fence           ? "the kernel's EROFS, behind a fence"
+                                      : "the kernel's EROFS, by events");
     put_since(s->slot->since_sec);
+    if (s->state == MOUNT_LIVE && !s->visible)
+        fputs(", not seen from here", stdout);
     fputs(atomic_load(&s->slot->recording) ? ", recording a trace\n" : "\n", stdout);
     put_filled(s);
     put_readers(s);
@@ -271,6 +281,25 @@ static void put_plain_dead(const struct mount_seen *seen)
 }
 
 /* ---- which ----------------------------------------------------------------------- */
+
+/* Of one table's slots those that mountinfo has. */
+struct sight {
+    const char *daemon;
+    const struct mount_table *table;
+    bool *visible; /* MOUNTS_MAX */
+};
+
+static bool see_slot(void *user, const struct mount_seen *seen)
+{
+    struct sight *sight = user;
+
+    if (!seen->daemon || strcmp(seen->daemon, sight->daemon) != 0)
+        return true;
+    for (uint32_t i = 0; i < MOUNTS_MAX; i++)
+        if (sight->table->slots[i].number == seen->number)
+            sight->visible[i] = true;
+    return true;
+}
 
 static bool is_wanted(struct wish *w, const char *dir)
 {
@@ -298,12 +327,16 @@ static void show_table(struct wish *w, const char *daemon,
                        const struct mount_table *table)
 {
     static struct shown s; /* large */
+    bool visible[MOUNTS_MAX] = {false};
+    struct sight sight = {.daemon = daemon, .table = table, .visible = visible};
 
+    (void)mount_info(w->state, see_slot, &sight);
     for (uint32_t i = 0; i < MOUNTS_MAX; i++) {
         s = (struct shown){.daemon = daemon, .table = table, .slot = &table->slots[i]};
         s.state = atomic_load(&s.slot->state);
         if (s.state == MOUNT_FREE)
             continue;
+        s.visible = visible[i];
         read_slot(&s);
         note_served(w, s.dir);
         if (!is_wanted(w, s.dir))

@@ -30,11 +30,11 @@ PATIENCE = 60
 WAYS = os.environ.get("WAYS", "kernel fuse").split()
 KEYS = {"bytes_filled": int, "bytes_total": int, "complete": bool, "daemon": str,
         "devices": int, "dir": str, "failures": int, "fetched_bytes": int,
-        "fetched_chunks": int, "holder_pid": int, "holder_starts": int, "image": str,
+        "fetched_chunks": int, "fill": (str, type(None)), "holder_pid": int, "holder_starts": int, "image": str,
         "last_failure": (str, type(None)), "oldest_wait_ms": int, "pump_pid": int,
         "pump_starts": int, "reads": int, "recording": bool, "refused_chunks": int,
         "since": int, "state": str, "timeout_ms": int, "version": int, "via": str,
-        "waiting": int, "worker_pid": int, "worker_starts": int}
+        "visible": bool, "waiting": int, "worker_pid": int, "worker_starts": int}
 report = Report()
 
 
@@ -65,7 +65,7 @@ class Place:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def dirs(self):
-        return {one["dir"] for one in self.status()}
+        return {one["dir"] for one in self.status() if one["state"] == "live"}
 
     def sockets(self):
         if not os.path.isdir(self.state):
@@ -261,7 +261,8 @@ def background(place, way):
     one = status[0]
     report.check(f"{way}: and it is so", one["state"] == "live" and one["via"] == way and
                  one["dir"] == point and one["timeout_ms"] == 20000 and
-                 one["failures"] == 0 and one["waiting"] == 0, one)
+                 one["failures"] == 0 and one["waiting"] == 0 and one["visible"] and
+                 one["fill"] == ("fence" if way == "kernel" else None), one)
     report.check(f"{way}: its processes are there", all(
         os.path.exists(f"/proc/{one[role + '_pid']}")
         for role in ("holder", "pump")), one)
@@ -287,6 +288,8 @@ def busy(place, way):
         report.check(f"{way}: and can be read", f.read() == expected(), "bytes")
         check(f"{way}: umount --lazy", place.rafs("umount", "--lazy", point))
         report.check(f"{way}: out of sight", not mounted(point), "mounted")
+        report.check(f"{way}: which status says", [s["visible"] for s in place.status()] ==
+                     [False], place.status())
         f.seek(0)
         report.check(f"{way}: and still read by who has it", f.read() == expected(), "bytes")
     report.check(f"{way}: gone when nobody uses it", until(lambda: not place.sockets()),
@@ -560,9 +563,9 @@ def auto(place, ways):
     try:
         check("a cache in memory: kernel", place.rafs(
             "mount", "--via", "kernel", "--cache-dir", memory + "/c", IMAGE, point), 4,
-            "tmpfs does not")
+            "not on tmpfs")
         check("a cache in memory: auto takes FUSE and says why", place.rafs(
-            "mount", "--cache-dir", memory + "/c", IMAGE, point), 0, "tmpfs does not")
+            "mount", "--cache-dir", memory + "/c", IMAGE, point), 0, "not on tmpfs")
         report.check("by FUSE", [s["via"] for s in place.status()] == ["fuse"],
                      place.status())
         check("umount", place.rafs("umount", point))
