@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "command.h"
+#include "chunk_files.h"
 
 static const char optimize_help[] =
     "Usage: rafs optimize [OPTION]... --trace FILE -o DIR IMAGE\n"
@@ -66,7 +66,8 @@ static int by_order(const void *a, const void *b)
 }
 
 /* The files of the trace, each once, sorted by inode. */
-static struct used *files_of(const rafs_trace *trace, size_t *count)
+static struct used *files_of(const rafs_trace *trace, const struct chunk_files *files,
+                             size_t *count)
 {
     rafs_trace_info info = RAFS_TRACE_INFO_INIT;
     rafs_trace_event events[64];
@@ -80,8 +81,10 @@ static struct used *files_of(const rafs_trace *trace, size_t *count)
            rafs_trace_get_events(trace, (uint32_t)all, events, 64, &got, NULL) ==
                RAFS_OK &&
            got > 0)
-        for (size_t i = 0; i < got; i++, all++)
+        for (size_t i = 0; i < got; i++, all++) {
+            chunk_files_name(files, &events[i]);
             used[all] = (struct used){events[i].ino, (uint32_t)all, NULL};
+        }
     if (!used)
         return NULL;
     qsort(used, all, sizeof *used, by_ino);
@@ -132,8 +135,15 @@ static bool name_files(struct optimize *o, struct used *used, size_t count)
 static bool list_files(struct optimize *o)
 {
     size_t count = 0;
-    struct used *used = files_of(o->trace, &count);
-    bool good = used && name_files(o, used, count);
+    struct chunk_files files;
+    struct used *used;
+    bool good = chunk_files_find(&files, o->c, o->trace);
+
+    if (!good)
+        return false;
+    used = files_of(o->trace, &files, &count);
+    chunk_files_free(&files);
+    good = used && name_files(o, used, count);
 
     o->paths = good ? calloc(count + 1, sizeof *o->paths) : NULL;
     if (good && o->paths) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chunk_files.h"
 #include "trace_plot.h"
 
 static const char trace_help[] =
@@ -109,7 +110,10 @@ static void put_event(struct command *c, const rafs_trace_event *event)
     if (c->image && rafs_image_get_path(c->image, event->ino, path, sizeof path, &len,
                                         command_call(c), NULL) == RAFS_OK)
         put_name(stdout, path, len);
-    else
+    else if (event->ino == 0) { /* a kernel mount does not tell */
+        printf("chunk %" PRIu32 "\n", event->chunk);
+        return;
+    } else
         printf("inode %" PRIu64, event->ino);
     printf(" +%" PRIu64 "\n", event->file_offset);
 }
@@ -154,24 +158,29 @@ static void put_head(struct wish *w, struct json *j, const rafs_trace *trace,
 static void show(struct wish *w, const rafs_trace *trace)
 {
     rafs_trace_info info = RAFS_TRACE_INFO_INIT;
+    struct chunk_files files = {NULL, 0};
     rafs_trace_event events[256];
     uint32_t first = 0;
     size_t count = 0;
     struct json j;
 
     json_begin(&j, stdout);
-    if (rafs_trace_get_info(trace, &info, NULL) < 0)
+    if (rafs_trace_get_info(trace, &info, NULL) < 0 ||
+        (w->c->image && !chunk_files_find(&files, w->c, trace)))
         return;
     put_head(w, &j, trace, &info);
     do {
         rafs_trace_get_events(trace, first, events, 256, &count, NULL);
-        for (size_t i = 0; i < count && !command_interrupted(w->c); i++)
+        for (size_t i = 0; i < count && !command_interrupted(w->c); i++) {
+            chunk_files_name(&files, &events[i]);
             if (w->json)
                 put_event_json(&j, &events[i]);
             else
                 put_event(w->c, &events[i]);
+        }
         first += (uint32_t)count;
     } while (count > 0 && !command_output_failed());
+    chunk_files_free(&files);
 }
 
 static void plot(struct wish *w, const rafs_trace *trace)

@@ -75,15 +75,41 @@ static int wrong_trace(const rafs_trace_event *event, rafs_error *err)
                       (unsigned long long)event->ino);
 }
 
+/* The chunk of an event of which nobody knows the file. RAFS_E_NOENT: only files tell of
+ * it, so nobody knows which it is. */
+static int look_by_number(const struct optimizer *o, const rafs_trace_event *event,
+                          struct rafsi_chunk *chunk, rafs_error *err)
+{
+    const struct blob_record *blob;
+    int rc;
+
+    if (o->tree->super.version != 6 || event->blob >= o->tree->super.blob_count)
+        return wrong_trace(event, err);
+    blob = &o->tree->blobs[event->blob];
+    *chunk = (struct rafsi_chunk){.digest_algorithm = blob->digest_algorithm,
+                                  .compressor = blob->compressor};
+    rc = rafsi_v6_chunk_of(o->tree, event->blob, event->chunk, &chunk->record, err);
+    chunk->length = chunk->record.uncompressed_size;
+    return rc;
+}
+
 /* The chunk of an event, which has to be where the trace says. */
 static int look(const struct optimizer *o, const rafs_trace_event *event,
-                struct rafsi_node *file, struct rafsi_chunk *chunk, rafs_error *err)
+                struct rafsi_chunk *chunk, rafs_error *err)
 {
-    if (rafsi_tree_file(o->tree, event->ino, file, NULL) < 0 ||
-        event->file_offset >= file->attr.size)
+    struct rafsi_node file;
+
+    if (event->ino == 0) {
+        int rc = look_by_number(o, event, chunk, err);
+
+        if (rc < 0)
+            return rc;
+    } else if (rafsi_tree_file(o->tree, event->ino, &file, NULL) < 0 ||
+               event->file_offset >= file.attr.size) {
         return wrong_trace(event, err);
-    if (rafsi_tree_chunk(o->tree, file, event->file_offset, chunk, err) < 0)
+    } else if (rafsi_tree_chunk(o->tree, &file, event->file_offset, chunk, err) < 0) {
         return err ? err->code : RAFS_E_CORRUPT;
+    }
     if (chunk->hole || chunk->file_offset != event->file_offset ||
         chunk->length != event->length || chunk->record.blob != event->blob ||
         chunk->record.index != event->chunk || chunk->length > o->tree->super.chunk_size)
@@ -95,24 +121,17 @@ static int store(struct optimizer *o, const rafs_trace_event *event, rafs_error 
 {
     struct rafsi_data *data = o->builder->data;
     struct rafsi_chunk chunk;
-    struct rafsi_node file;
-    rafs_iovec room;
     struct hot *hot;
     uint32_t *slot;
-    size_t got = 0;
-    int rc = look(o, event, &file, &chunk, err);
+    int rc = look(o, event, &chunk, err);
 
     if (rc < 0)
-        return rc;
+        return rc == RAFS_E_NOENT ? RAFS_OK : rc;
     slot =
         probe(o, chunk.record.blob, chunk.record.index, chunk.record.compressed_offset);
     if (*slot)
         return RAFS_OK;
-    room = (rafs_iovec){o->buffer, (size_t)chunk.length};
-    rc = rafsi_reader_read(o->reader, &file, chunk.file_offset, &room, 1, &got, o->call,
-                           err);
-    if (rc == RAFS_OK && got != chunk.length)
-        rc = rafsi_fail(err, RAFS_E_BUG, RAFS_STAGE_FETCH, NULL, "a chunk was cut short");
+    rc = rafsi_reader_chunk(o->reader, &chunk, o->buffer, o->call, err);
     if (rc < 0)
         return rc;
     hot = &o->hot[o->count];
@@ -124,7 +143,7 @@ static int store(struct optimizer *o, const rafs_trace_event *event, rafs_error 
     *slot = ++o->count;
     rc = rafsi_data_begin(data, &hot->file, err);
     if (rc == RAFS_OK)
-        rc = rafsi_data_add(data, o->buffer, got, o->call, err);
+        rc = rafsi_data_add(data, o->buffer, (size_t)chunk.length, o->call, err);
     if (rc == RAFS_OK)
         rc = rafsi_data_end(data, o->call, err);
     return rc;

@@ -65,6 +65,10 @@ int rafsi_reader_chunks(struct rafsi_reader *reader, const struct rafsi_chunk *c
                         size_t count, rafsi_take_fn take, void *user,
                         const rafs_call *call, rafs_error *err);
 
+/* The bytes of one chunk, which is no hole; buf has room for its uncompressed size. */
+int rafsi_reader_chunk(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                       void *buf, const rafs_call *call, rafs_error *err);
+
 /* As rafs_image_get_extents(). */
 int rafsi_reader_extents(struct rafsi_reader *reader, const struct rafsi_node *file,
                          uint64_t offset, rafs_extent *extents, size_t capacity,

@@ -288,6 +288,20 @@ int rafsi_reader_chunks(struct rafsi_reader *reader, const struct rafsi_chunk *c
     return rc;
 }
 
+int rafsi_reader_chunk(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                       void *buf, const rafs_call *call, rafs_error *err)
+{
+    struct wish wish = {.cause = RAFS_CAUSE_DEMAND};
+    struct verified *good;
+    int rc = rafsi_fetch(reader, chunk, &wish, call, &good, err);
+
+    if (rc < 0)
+        return rc;
+    memcpy(buf, rafsi_verified_bytes(good), rafsi_verified_size(good));
+    rafsi_verified_drop(good);
+    return RAFS_OK;
+}
+
 /* Say where a chunk lies that is batched or has no record: the first source that can tell
  * does. */
 static int locate_anywhere(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
