@@ -155,10 +155,10 @@ static struct range_info range_of(const struct fanotify_event_metadata *m)
     return r;
 }
 
-static uint64_t deadline_of(const struct mount_slot *slot)
+static uint64_t deadline_of(const struct pump *p, uint32_t slot)
 {
     enum { DEFAULT_MS = 60000 };
-    uint64_t ms = slot->timeout_ms ? slot->timeout_ms : DEFAULT_MS;
+    uint64_t said = p->vault->slots[slot].timeout_ms, ms = said ? said : DEFAULT_MS;
 
     return pump_now() + ms * 1000000;
 }
@@ -173,7 +173,7 @@ static void enter(struct pump *p, const struct fanotify_event_metadata *m,
     k->device = at->device;
     k->offset = range->offset;
     k->len = range->count;
-    k->deadline_ns = deadline_of(slot_at(p, at->slot));
+    k->deadline_ns = deadline_of(p, at->slot);
     if (k->deadline_ns < p->deadline_ns)
         p->deadline_ns = k->deadline_ns;
     atomic_store(&k->fd, m->fd + 1);

@@ -120,6 +120,7 @@ static bool take_device(struct pump *p, uint32_t slot, uint32_t i, char *text)
         return false;
     }
     if (said.size % FILL_BLOCK != 0 || said.size > (uint64_t)st.st_size ||
+        said.size / FILL_BLOCK > UINT32_MAX || /* more than EROFS knows */
         said.bits % sizeof(uint64_t) != 0 || said.bits < sizeof(struct fill_map) ||
         said.bits > s->map_len ||
         words_of(said.size) > (s->map_len - said.bits) / sizeof(uint64_t)) {
@@ -138,7 +139,9 @@ static bool map_map(struct pump *p, uint32_t slot, char *text)
     struct stat st;
     int seals = fd < 0 ? 0 : fcntl(fd, F_GET_SEALS);
 
-    if (fd < 0 || fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(struct fill_map) ||
+    /* A file that has no seals could be cut, and we would die of looking. */
+    if (fd < 0 || seals < 0 || fstat(fd, &st) != 0 ||
+        st.st_size < (off_t)sizeof(struct fill_map) ||
         (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW)) {
         snprintf(text, MOUNT_TEXT, "the worker gave no map that can be used");
         return false;

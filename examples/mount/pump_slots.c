@@ -99,7 +99,7 @@ uint32_t slot_new(struct pump *p, const struct mount_options *o, int args)
     s->number = atomic_fetch_add(&p->table->next_number, 1) + 1;
     s->via = o->via;
     s->since_sec = (uint64_t)time(NULL);
-    s->timeout_ms = o->c.timeout_ms;
+    s->timeout_ms = p->vault->slots[i].timeout_ms = o->c.timeout_ms;
     s->owner = (uint32_t)geteuid();
     snprintf(s->dir, sizeof s->dir, "%s", o->dir);
     snprintf(s->image, sizeof s->image, "%s", o->image);
@@ -201,6 +201,23 @@ static void mount_prepared(struct pump *p, uint32_t slot)
         live(p, slot);
 }
 
+/* Where to is in the arguments: in the table a worker could write another place. */
+static bool attach_made(struct pump *p, uint32_t slot, int tree, char *text)
+{
+    struct mount_options o;
+    char *memory, **argv;
+    bool good = slot_options(p, slot, &o, &memory, &argv);
+
+    if (good) {
+        good = kernel_attach(p, slot, tree, o.dir, text);
+    } else {
+        snprintf(text, MOUNT_TEXT, "its arguments cannot be read");
+        close(tree);
+    }
+    slot_options_free(&o, memory, argv);
+    return good;
+}
+
 void slot_made(struct pump *p, uint32_t slot)
 {
     char text[MOUNT_TEXT] = "";
@@ -209,7 +226,7 @@ void slot_made(struct pump *p, uint32_t slot)
     if (slot_state(p, slot) != MOUNT_PREPARED) {
         if (tree >= 0)
             close(tree);
-    } else if (tree < 0 || !kernel_attach(p, slot, tree, slot_at(p, slot)->dir, text)) {
+    } else if (tree < 0 || !attach_made(p, slot, tree, text)) {
         slot_failed(p, slot, EXIT_SOURCE, text);
     } else {
         live(p, slot);
@@ -218,11 +235,27 @@ void slot_made(struct pump *p, uint32_t slot)
 
 /* ---- unmounting ------------------------------------------------------------------ */
 
-static bool is_still_there(const struct pump *p, uint32_t slot)
+/* Where it is. A worker can write there too, also between two looks of ours: what is
+ * looked at has to be what is unmounted. */
+static void dir_of(const struct pump *p, uint32_t slot, char dir[MOUNT_PATH])
+{
+    memcpy(dir, slot_at(p, slot)->dir, MOUNT_PATH);
+    dir[MOUNT_PATH - 1] = '\0';
+}
+
+static bool is_at(const struct pump *p, uint32_t slot, const char *dir)
 {
     uint64_t id = atomic_load(&p->vault->slots[slot].mount_id);
 
-    return id != 0 && mount_id_of(AT_FDCWD, slot_at(p, slot)->dir) == id;
+    return id != 0 && mount_id_of(AT_FDCWD, dir) == id;
+}
+
+static bool is_still_there(const struct pump *p, uint32_t slot)
+{
+    char dir[MOUNT_PATH];
+
+    dir_of(p, slot, dir);
+    return is_at(p, slot, dir);
 }
 
 static int unmount_now(const char *dir, bool fuse, bool lazy)
@@ -265,12 +298,13 @@ static int unmount_apart(struct pump *p, const char *dir, bool fuse, bool lazy)
 
 int slot_unmount(struct pump *p, uint32_t slot, bool lazy)
 {
-    struct mount_slot *s = slot_at(p, slot);
+    char dir[MOUNT_PATH];
     int why;
 
-    if (!is_still_there(p, slot))
+    dir_of(p, slot, dir);
+    if (!is_at(p, slot, dir))
         return ENOENT;
-    why = unmount_apart(p, s->dir, pump_fd(p, slot, VAULT_FUSE) >= 0, lazy);
+    why = unmount_apart(p, dir, pump_fd(p, slot, VAULT_FUSE) >= 0, lazy);
     if (why == 0)
         atomic_store(&p->vault->slots[slot].detached, 1);
     return why;

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -75,6 +76,20 @@ static int descriptor_of(struct msghdr *h)
     return fd;
 }
 
+/* What it gives is opened again with all that we may. A descriptor that can be had of any
+ * file (O_PATH) must not become one of its content, and a pipe would make whoever opens
+ * it wait for ever. */
+static bool is_its_own(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    struct stat st;
+
+    if (flags >= 0 && (flags & O_PATH) == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return true;
+    errno = EBADF;
+    return false;
+}
+
 /* Only what a worker makes, and only while it is asked for. `fd` is taken. */
 static void take_descriptor(struct pump *p, const struct worker_message *m, int fd)
 {
@@ -84,14 +99,16 @@ static void take_descriptor(struct pump *p, const struct worker_message *m, int 
     char text[MOUNT_TEXT];
 
     if (m->role == VAULT_DEVICE && early) {
-        if (!kernel_device(p, m->slot, m->index, fd)) {
+        if (!is_its_own(fd) || !kernel_device(p, m->slot, m->index, fd)) {
             snprintf(text, sizeof text, "device %u cannot be used: %s", m->index,
                      strerror(errno));
             control_answer_slot(p, m->slot, EXIT_SOURCE, text);
             slot_end(p, m->slot);
         }
-    } else if (early && (m->role == VAULT_META || m->role == VAULT_MAP ||
-                         m->role == VAULT_INIT || m->role == VAULT_LAYOUT)) {
+    } else if (early &&
+               (m->role == VAULT_META || m->role == VAULT_MAP || m->role == VAULT_INIT ||
+                m->role == VAULT_LAYOUT) &&
+               is_its_own(fd)) {
         vault_put(p->vault, m->slot, m->role, 0, fd);
         return;
     }
@@ -101,12 +118,13 @@ static void take_descriptor(struct pump *p, const struct worker_message *m, int 
 static bool hear_one(struct pump *p, int socket)
 {
     struct worker_message m;
-    char control[CMSG_SPACE(4 * sizeof(int))] __attribute__((aligned(8)));
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
     struct iovec part = {.iov_base = &m, .iov_len = sizeof m};
+    /* Room for one: the kernel closes what more there is. */
     struct msghdr h = {.msg_iov = &part,
                        .msg_iovlen = 1,
                        .msg_control = control,
-                       .msg_controllen = sizeof control};
+                       .msg_controllen = CMSG_LEN(sizeof(int))};
     ssize_t n = recvmsg(socket, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     int fd;
 

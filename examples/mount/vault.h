@@ -44,6 +44,7 @@ struct kept_slot {
     _Atomic int32_t watch;     /* of VAULT_GONE, + 1 */
     _Atomic uint32_t detached; /* by us: it ends when its last user leaves */
     _Atomic uint32_t deaths;   /* of workers that were opening it */
+    uint64_t timeout_ms;       /* as asked for: no worker makes readers wait longer */
     _Atomic uint32_t marked;   /* kernel: events are asked for */
 };
 

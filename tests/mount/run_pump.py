@@ -165,6 +165,46 @@ def test_bad_image(daemon, image):
     os.rmdir(point)
 
 
+def test_lies(daemon, image):
+    """A worker that somebody else has taken over: what it gives is not opened for it."""
+    for what, text in (("path", "device 0"), ("cut", "no map"), ("pipe", "no metadata")):
+        point = os.path.join(daemon.top, "lie-" + what)
+        os.mkdir(point)
+        open(f"{point}-cache.{what}", "w", encoding="ascii").close()
+        pump = daemon.pid("pump")
+        answer = daemon.ask(pumping.MOUNT,
+                            daemon.arguments(image, point, point + "-cache", 4096, 0, 1000))
+        report.check(f"a worker that lies ({what}) mounts nothing", answer is not None and
+                     answer[0] == SOURCE and text in answer[2] and not is_mounted(point),
+                     answer)
+        report.check(f"and the pump lives ({what})", daemon.pid("pump") == pump)
+        os.rmdir(point)
+    before = None
+    for _ in range(3):
+        point = os.path.join(daemon.top, "lie-many")
+        os.mkdir(point)
+        open(point + "-cache.many", "w", encoding="ascii").close()
+        answer = daemon.ask(pumping.MOUNT,
+                            daemon.arguments(image, point, point + "-cache", 4096, 0, 1000))
+        report.check("one descriptor of many is taken", answer[0] == GOOD, answer)
+        daemon.umount(point)
+        os.rmdir(point)
+        until(lambda: daemon.head()["worker"] == 0, 20, "the worker leaves")
+        now = descriptors(daemon.pid("pump"))
+        report.check("and the others are not kept", before is None or now <= before,
+                     f"{before}, then {now}")
+        before = now
+    cache = os.path.join(daemon.top, f"{daemon.name}-c{daemon.count + 1}")
+    open(cache + ".wait", "w", encoding="ascii").close()
+    mounted = daemon.mount(image, timeout_ms=700)
+    mounted.touch("hold")
+    counts, said = pumping.verdicts([pumping.reader(mounted, 1)], 60)
+    report.check("the deadline is the user's, not the worker's", counts == [0, 0, 1, 0],
+                 f"{counts} {said}")
+    mounted.untouch("hold")
+    mounted.drop()
+
+
 def test_complete(daemon, image):
     mounted = daemon.mount(image)
     counts, said = pumping.verdicts([pumping.reader(mounted, 3)], 60)
@@ -405,6 +445,7 @@ def tests(rafs, program, top):
         if os.environ.get("ONLY") != "kills":
             test_strangers(daemon)
             test_bad_image(daemon, image)
+            test_lies(daemon, image)
             test_unmounts(daemon, image)
             test_cycles(daemon, [image, small], 300 if FULL else 30)
             test_complete(daemon, image)

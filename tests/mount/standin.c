@@ -11,7 +11,10 @@
  *
  * META: an EROFS image whose devices are BLOB...; CACHE.N is made as the file of device
  * N, which is written PIECE bytes at a time. While a file CACHE.die is there, workers die
- * at once; while CACHE.hold is there, they fetch nothing.
+ * at once; while CACHE.hold is there, they fetch nothing. And they lie: CACHE.path makes
+ * them give a file of which they have no more than the path, CACHE.cut a map that can be
+ * cut, CACHE.pipe a pipe in place of metadata, CACHE.many more descriptors than one at a
+ * time, CACHE.wait a deadline in a hundred years.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +34,7 @@
 #include "pump.h"
 #include "worker.h"
 
-enum { WORDS = 8, BLOBS_MAX = 4, WORD_BITS = 64 };
+enum { WORDS = 8, BLOBS_MAX = 4, WORD_BITS = 64, MANY = 4 };
 
 /* ---- instead of the command's arguments ------------------------------------------ */
 
@@ -106,6 +109,8 @@ static bool is_there(const struct open_mount *m, const char *suffix)
 {
     char path[4096];
 
+    if (!m->argv)
+        return false;
     snprintf(path, sizeof path, "%s.%s", m->argv[4], suffix);
     return access(path, F_OK) == 0;
 }
@@ -114,7 +119,9 @@ static bool tell(struct standin *s, uint32_t op, uint32_t slot, uint32_t role,
                  uint32_t index, int fd)
 {
     struct worker_message m = {.op = op, .slot = slot, .role = role, .index = index};
-    char control[CMSG_SPACE(sizeof fd)] __attribute__((aligned(8))) = {0};
+    int fds[MANY] = {fd, fd, fd, fd};
+    size_t bytes = is_there(&s->mounts[slot], "many") ? sizeof fds : sizeof fd;
+    char control[CMSG_SPACE(sizeof fds)] __attribute__((aligned(8))) = {0};
     struct iovec part = {.iov_base = &m, .iov_len = sizeof m};
     struct msghdr h = {.msg_iov = &part, .msg_iovlen = 1};
 
@@ -122,12 +129,12 @@ static bool tell(struct standin *s, uint32_t op, uint32_t slot, uint32_t role,
         struct cmsghdr *c;
 
         h.msg_control = control;
-        h.msg_controllen = sizeof control;
+        h.msg_controllen = CMSG_SPACE(bytes);
         c = CMSG_FIRSTHDR(&h);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof fd);
-        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+        c->cmsg_len = CMSG_LEN(bytes);
+        memcpy(CMSG_DATA(c), fds, bytes);
     }
     return sendmsg(s->socket, &h, MSG_NOSIGNAL) == (ssize_t)sizeof m;
 }
@@ -205,6 +212,28 @@ static bool open_mount(struct standin *s, uint32_t slot)
     return m->open;
 }
 
+/* In place of what it should be. */
+static int lie(const struct open_mount *m, const char *suffix, int fd)
+{
+    int pipes[2] = {-1, -1};
+
+    if (!is_there(m, suffix))
+        return fd;
+    if (strcmp(suffix, "pipe") == 0) {
+        if (pipe2(pipes, O_CLOEXEC) == 0)
+            close(pipes[1]);
+        return pipes[0];
+    }
+    if (strcmp(suffix, "path") == 0)
+        return open(m->argv[WORDS], O_PATH | O_CLOEXEC);
+    /* The same map, in a file that has no seals. */
+    pipes[0] = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (pipes[0] < 0 || ftruncate(pipes[0], (off_t)size_of(fd)) != 0 ||
+        pwrite(pipes[0], m->map, sizeof *m->map, 0) != (ssize_t)sizeof *m->map)
+        _exit(WORKER_BROKEN);
+    return pipes[0];
+}
+
 static void prepare(struct standin *s, uint32_t slot)
 {
     struct mount_slot *said = &s->table->slots[slot];
@@ -214,10 +243,12 @@ static void prepare(struct standin *s, uint32_t slot)
     int map = make_map(m, blobs);
 
     map_map(m, map);
-    tell(s, WORKER_FD, slot, VAULT_META, 0, meta);
-    tell(s, WORKER_FD, slot, VAULT_MAP, 0, map);
+    tell(s, WORKER_FD, slot, VAULT_META, 0, lie(m, "pipe", meta));
+    tell(s, WORKER_FD, slot, VAULT_MAP, 0, lie(m, "cut", map));
     for (uint32_t i = 0; i < blobs; i++)
-        tell(s, WORKER_FD, slot, VAULT_DEVICE, i, m->cache[i]);
+        tell(s, WORKER_FD, slot, VAULT_DEVICE, i, lie(m, "path", m->cache[i]));
+    if (is_there(m, "wait"))
+        said->timeout_ms = 100ull * 365 * 24 * 3600 * 1000;
     close(meta);
     close(map);
     said->devices = blobs;
