@@ -95,13 +95,15 @@ def one_round(session, way, content, killer, number):
         stuck = crowd.wait(PATIENCE * 4, TIMEOUT + SLACK)
     finally:
         crowd.end()
+    failures = [row["last_failure"] for row in session.status() if row["dir"] == point]
     problem = session.umount(point)
     shutil.rmtree(cache, ignore_errors=True)
     good = not stuck and crowd.total("wrong") == 0 and crowd.total("errors") == 0
     if not good:
         report.check(f"{way}, round {number}: every byte right, nobody stuck", False,
                      f"{crowd.total('wrong')} wrong, {crowd.total('errors')} errors, {stuck}\n"
-                     f"after {killer.kills} kills of {killer.roles}\n{crowd.said()}")
+                     f"after {killer.kills} kills of {killer.roles}, rafs status: {failures}\n"
+                     f"{crowd.said()}")
     if problem:
         report.check(f"{way}, round {number}: unmounts", False, problem)
     return good and not problem, crowd.total("bytes")
