@@ -134,6 +134,20 @@ static bool is_superfluous(const struct fuse_service *s)
            now_sec() > atomic_load(&s->none_idle_sec) + SPARE_SEC;
 }
 
+/*
+ * A request that cannot be copied to the worker ends in EIO for the reader, and that is
+ * so if the worker is killed and the page for it was never touched: the kernel waits for
+ * no page on behalf of the dying. Pages that are there are used without asking.
+ */
+static void touch(char *mem, size_t bytes)
+{
+    enum { REQUEST_BYTES = 16384 }; /* of what is asked of a read-only file system */
+    size_t part = bytes < REQUEST_BYTES ? bytes : REQUEST_BYTES;
+
+    memset(mem, 0, part);
+    mlock(mem, part); /* as far as the limit allows */
+}
+
 static void *serve(void *service)
 {
     struct fuse_service *s = service;
@@ -143,6 +157,7 @@ static void *serve(void *service)
 
     enter(s);
     if (mem != MAP_FAILED) {
+        touch(mem, s->message_bytes);
         for (;;) {
             atomic_fetch_add(&s->idle, 1);
             message.size = receive(s, mem);
