@@ -17,7 +17,10 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import mounts  # noqa: E402
 
 FULL = bool(os.environ.get("RAFS_TEST_FULL"))
-WAYS = ("kernel", "fuse")
+# As the tests call them: "events" is the kernel way without a fence.
+WAYS = ("kernel", "events", "fuse")
+WORDS = {"kernel": ["--via", "kernel"], "events": ["--via", "kernel", "--fill", "events"],
+         "fuse": ["--via", "fuse"]}
 UNSUPPORTED = 4
 PATIENCE = 120  # seconds after which something hangs
 MNT_DETACH = 2
@@ -134,10 +137,10 @@ class Session:
         return tempfile.mkdtemp(prefix=name + "-", dir=self.work)
 
     def mount(self, way, image, *options, point=None, cache=None):
-        """Where it is now. Without `cache`, the kernel way gets an empty one."""
+        """Where it is now. Without `cache`, the kernel gets an empty one."""
         point = point or self.folder("mount")
-        words = ["mount", "--via", way, *options]
-        if cache or way == "kernel":
+        words = ["mount", *WORDS[way], *options]
+        if cache or way != "fuse":
             words += ["--cache-dir", cache or self.folder("cache")]
         done = self.run(*words, image, point)
         if done.returncode != 0:
