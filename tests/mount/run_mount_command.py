@@ -26,6 +26,7 @@ GOLDEN = os.path.join(ROOT, "tests", "golden")
 IMAGE = os.path.join(GOLDEN, "v6-zstd", "image.boot")
 OTHER = os.path.join(GOLDEN, "v5-zstd", "image.boot")
 FILE = "data/large"
+FILES = [FILE, "data/noise", "data/text", "data/sparse"]
 PATIENCE = 60
 WAYS = os.environ.get("WAYS", "kernel fuse").split()
 KEYS = {"bytes_filled": int, "bytes_total": int, "complete": bool, "daemon": str,
@@ -118,6 +119,14 @@ def until(condition, seconds=20):
 def content(point, name=FILE):
     with open(os.path.join(point, name), "rb") as f:
         return f.read()
+
+
+def outcome(point, name):
+    """Content, or None for an error."""
+    try:
+        return content(point, name)
+    except OSError:
+        return None
 
 
 def expected(name=FILE, image=IMAGE):
@@ -437,6 +446,8 @@ def dead_daemon(place, way):
     """Holder, pump and worker killed at once: the mount can be seen and ended."""
     point = place.folder()
     check(f"{way}: mount", place.rafs("mount", "--via", way, IMAGE, point))
+    before = [outcome(point, name) for name in FILES[1:2]]
+    report.check(f"{way}: content", before == [expected(FILES[1])], "bytes")
     one = place.status()[0]
     pids = [one[role + "_pid"] for role in ("holder", "pump", "worker")]
     pids = [pid for pid in pids if pid]
@@ -450,6 +461,10 @@ def dead_daemon(place, way):
                  status[0]["state"] == "dead" and status[0]["dir"] == point and
                  status[0]["via"] == way, status)
     report.check(f"{way}: its socket is removed", not place.sockets(), place.sockets())
+    seen = {name: outcome(point, name) for name in FILES}
+    report.check(f"{way}: what nobody serves is right or fails", all(
+        seen[name] in (None, expected(name)) for name in FILES) and
+        None in seen.values(), {n: s and s[:40] for n, s in seen.items()})
     check(f"{way}: and umount ends it", place.rafs("umount", point))
     report.check(f"{way}: it is gone", not mounted(point), mountinfo())
 

@@ -61,6 +61,10 @@ _rafs()
         mapfile -t COMPREPLY < <(compgen -W 'auto kernel fuse' -- "$cur")
         return
         ;;
+    --fill)
+        mapfile -t COMPREPLY < <(compgen -W 'auto fence events' -- "$cur")
+        return
+        ;;
     -type)
         mapfile -t COMPREPLY < <(compgen -W 'f d l c b p s' -- "$cur")
         return
@@ -98,7 +102,7 @@ _rafs()
     optimize) options='--trace -o --output --table --force --no-sync --json' ;;
     prefetch) options='--table --trace --bandwidth --progress --json' ;;
     pull) options='--dry-run --bandwidth --progress --json' ;;
-    mount) options='--via -o --foreground --daemon --threads --prefetch-all --no-trace --upgrade' ;;
+    mount) options='--via -o --fill --foreground --daemon --threads --prefetch-all --no-trace --upgrade' ;;
     status) options='--json --watch' common=--help ;;
     umount) options='--all --daemon --lazy' common=--help ;;
     trace)

@@ -127,6 +127,7 @@ complete -c rafs -n '__fish_seen_subcommand_from trace' -l size -x -d 'Of the pi
 complete -c rafs -n '__fish_seen_subcommand_from trace' -l for -x -d 'Record so many seconds'
 set -l mount '__fish_seen_subcommand_from mount'
 complete -c rafs -n $mount -l via -x -a 'auto kernel fuse' -d 'How'
+complete -c rafs -n $mount -l fill -x -a 'auto fence events' -d 'A kernel mount'
 complete -c rafs -n $mount -s o -x -d 'Words of mount(8)'
 complete -c rafs -n $mount -l foreground -d 'Stay until it is unmounted'
 complete -c rafs -n $mount -l daemon -x -d 'That serves it'
