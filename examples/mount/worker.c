@@ -15,7 +15,7 @@
 enum {
     DONE_MS = 1000,  /* so long nothing to do, and it leaves */
     RETRY_MS = 1000, /* a mount that could not be taken up is tried again */
-    STOP_S = 2       /* for threads to give back what they have */
+    STOP_S = 5       /* for threads to give back what they have, and to keep traces */
 };
 
 uint64_t worker_now_ns(void)
@@ -90,6 +90,7 @@ static void drop(struct served *served, bool for_good)
     worker->served[served->slot] = NULL;
     if (for_good)
         worker_forget_fds(worker, served->slot);
+    pthread_cond_broadcast(&worker->ended);
     pthread_mutex_unlock(&worker->lock);
     served_free(served);
 }
@@ -395,7 +396,16 @@ static void stay_small(void)
     mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 }
 
-/* Cancel all, wait for the threads that hold events, keep traces. */
+/* Under the lock. */
+static bool is_any_closing(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < MOUNTS_MAX; i++)
+        if (worker->served[i] && worker->served[i]->state == SERVED_CLOSING)
+            return true;
+    return false;
+}
+
+/* Cancel all, wait for the threads that hold events, or close images; keep traces. */
 static void stop(struct worker *worker)
 {
     struct timespec until;
@@ -409,8 +419,9 @@ static void stop(struct worker *worker)
             rafs_cancel_fire(worker->served[i]->cancel);
     pthread_cond_broadcast(&worker->work);
     pthread_cond_broadcast(&worker->ended);
-    while (worker->threads > 0 && pthread_cond_clockwait(&worker->ended, &worker->lock,
-                                                         CLOCK_MONOTONIC, &until) == 0)
+    while ((worker->threads > 0 || is_any_closing(worker)) &&
+           pthread_cond_clockwait(&worker->ended, &worker->lock, CLOCK_MONOTONIC,
+                                  &until) == 0)
         ;
     pthread_mutex_unlock(&worker->lock);
     for (uint32_t i = 0; i < MOUNTS_MAX; i++)

@@ -41,8 +41,8 @@ enum {
 };
 
 enum {
-    WORKER_THREADS = 64,       /* that fill, for all mounts */
-    WORKER_MOUNT_THREADS = 16, /* of them, for one, unless its options say otherwise */
+    WORKER_THREADS = 64,      /* that fill, for all mounts */
+    WORKER_MOUNT_THREADS = 8, /* of them, for one, unless its options say otherwise */
     WORKER_STACK = 512 * 1024
 };
 

@@ -13,7 +13,9 @@ enum {
     PAUSE_MS = 20,    /* while readers wait, they go first */
     STEP_MS = 60000,  /* longest time for one window, or for a trace */
     FAILED_FIRST_MS = 1000,
-    FAILED_LAST_MS = 30000
+    FAILED_LAST_MS = 30000,
+    KEEP_FIRST_MS = 10000, /* until a trace is kept while it is recorded */
+    KEEP_LAST_MS = 600000
 };
 
 /* ---- everything ------------------------------------------------------------------ */
@@ -107,6 +109,11 @@ static void replay(struct served *served)
     if (rafs_prefetch_start(served->image, &options, &prefetch, &call, NULL) == RAFS_OK)
         served->prefetch = prefetch;
     rafs_trace_free(trace);
+    if (!served->prefetch)
+        return;
+    rafs_call_init(&call, NULL, 0, served->cancel);
+    (void)rafs_prefetch_wait(served->prefetch, &call, NULL);
+    fill_count(served);
 }
 
 void ahead_record(struct served *served)
@@ -144,6 +151,20 @@ void ahead_keep(struct served *served)
         worker_failed(served, "the trace is not kept", &err);
 }
 
+/* A worker that is killed has kept what was read long before. */
+static void keep_now_and_then(struct served *served)
+{
+    uint64_t pause = KEEP_FIRST_MS, reads, before = 0;
+
+    while (fill_wait_ms(served, pause, 0)) {
+        reads = atomic_load(&worker_slot(served)->events);
+        if (reads != before)
+            ahead_keep(served);
+        before = reads;
+        pause = pause * 2 < KEEP_LAST_MS ? pause * 2 : KEEP_LAST_MS;
+    }
+}
+
 /* ---- the thread ------------------------------------------------------------------ */
 
 static void *run(void *argument)
@@ -156,6 +177,7 @@ static void *run(void *argument)
         fill_all(served);
     atomic_store(&served->ahead_done, true);
     worker_look_again(served->worker);
+    keep_now_and_then(served);
     return NULL;
 }
 

@@ -121,7 +121,11 @@ static uint64_t total(const rafs_image *image, uint32_t id)
 void fill_count(struct served *served)
 {
     struct mount_slot *slot = worker_slot(served);
+    rafs_stats stats = {.struct_size = sizeof stats};
 
+    if (rafs_image_get_stats(served->image, &stats, NULL) == RAFS_OK)
+        atomic_store(&slot->fetched_chunks,
+                     served->before.fetched_chunks + stats.chunks_fetched);
     atomic_store(&slot->fetched_bytes,
                  served->before.fetched_bytes +
                      total(served->image, RAFS_METRIC_FETCHED_BYTES));
