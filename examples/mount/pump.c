@@ -255,13 +255,13 @@ static bool begin(struct pump *p)
     show_holder(p);
     for (uint32_t i = 0; i < CONNECTIONS_MAX; i++)
         p->connections[i].fd = -1;
-    upgrade_arrived();
+    upgrade_arrived(p->vault);
     p->wait_ns = pump_now() + WAIT_FIRST_S * 1000000000ULL;
     /* Who is who; then what was read and not entered. Descriptors of that are in no entry
      * yet, so nothing is opened that could take a number, and nothing swept, before. */
     slots_found(p);
     events_start(p);
-    vault_sweep(p->vault, upgrade_socket());
+    vault_sweep(p->vault, -1);
     p->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (p->epoll < 0)
         return false;

@@ -163,9 +163,8 @@ void refuse_look(struct pump *p);
 
 /* ---- pump_upgrade.c ---- */
 void upgrade_want(struct pump *p, uint32_t connection, const char *binary);
-void upgrade_look(struct pump *p); /* may end our role */
-void upgrade_arrived(void);        /* the new binary's pump is there */
-int upgrade_socket(void);          /* -1: none, or over */
+void upgrade_look(struct pump *p);         /* may end our role */
+void upgrade_arrived(struct vault *vault); /* the new binary's pump is there */
 
 /* ---- pump_control.c ---- */
 void control_say(struct pump *p, uint32_t connection, int exit_code, const char *text);

@@ -189,18 +189,19 @@ void upgrade_look(struct pump *p)
 
 /* ---- the new one ----------------------------------------------------------------- */
 
-int upgrade_socket(void)
+/* A later pump of this holder has the number too, which is another descriptor's by then.
+ */
+void upgrade_arrived(struct vault *vault)
 {
-    return arriving;
-}
+    uint32_t generation = atomic_load(&vault->generation);
+    int socket = arriving;
 
-void upgrade_arrived(void)
-{
-    if (arriving < 0)
-        return;
-    tell(arriving, step_up);
-    close(arriving); /* the holder's too */
     arriving = -1;
+    if (socket < 0 || atomic_load(&vault->arrived) == generation)
+        return;
+    tell(socket, step_up);
+    atomic_store(&vault->arrived, generation);
+    close(socket); /* the holder's too */
 }
 
 static int number(const char *text)

@@ -54,6 +54,7 @@ struct vault {
     int holder, pump, next_holder, next_pump;
     _Atomic int32_t holder_pid;
     _Atomic uint32_t generation; /* of the pair that serves: an upgrade makes the next */
+    _Atomic uint32_t arrived;    /* the last generation whose pump has said so */
     _Atomic uint32_t leaving;    /* unmount all and end */
     _Atomic uint32_t over;       /* has ended: no holder starts a pump */
     uint32_t stay;

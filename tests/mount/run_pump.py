@@ -397,45 +397,125 @@ def kill_workers(daemon, until_true, seconds):
     return kills
 
 
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "v6-zstd")
+
+
+class Real:
+    """A mount by the command itself, with its worker."""
+
+    def __init__(self, rafs, top, via, timeout):
+        self.rafs, self.what = rafs, " ".join(via)
+        self.point = os.path.join(top, "real-" + via[-1])
+        state = os.path.join(top, "state")
+        self.env = dict(os.environ, RAFS_STATE_DIR=state,
+                        RAFS_CACHE_DIR=os.path.join(top, "cache-" + via[-1]))
+        os.makedirs(self.point, exist_ok=True)
+        done = subprocess.run(
+            [rafs, "mount", "--daemon", "real" + via[-1], "--timeout", str(timeout),
+             "--via", *via, "--blob-dir", os.path.join(GOLDEN, "blobs"),
+             os.path.join(GOLDEN, "image.boot"), self.point],
+            env=self.env, capture_output=True, check=False)
+        self.error = done.stderr.decode("utf-8", "replace") if done.returncode else None
+        self.daemon = Daemon(None, state, "real" + via[-1])
+
+    def end(self):
+        subprocess.run([self.rafs, "umount", "--lazy", self.point], env=self.env,
+                       capture_output=True, check=False)
+        self.daemon.close()
+
+    def path(self, name):
+        return os.path.join(self.point, "data", name)
+
+    def reads(self, name):
+        """Quietly: does it succeed?"""
+        return subprocess.run(["cat", self.path(name)], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, check=False,
+                              timeout=60).returncode == 0
+
+
+def kill_workers(daemon, until_true, seconds):
+    """As soon as one is there. Gives how many."""
+    kills, end = 0, time.monotonic() + seconds
+    while not until_true() and time.monotonic() < end:
+        if daemon.head()["worker"] > 0 and daemon.kill("worker"):
+            kills += 1
+    return kills
+
+
 def test_no_worker_lives(rafs, top, via):
     """Past the deadline readers have an error, although nobody answers them."""
-    state, cache = os.path.join(top, "state"), os.path.join(top, "cache")
-    point = os.path.join(top, "real-" + "-".join(via))
-    golden = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden",
-                          "v6-zstd")
-    name = "real" + via[-1]
-    os.makedirs(point)
-    env = dict(os.environ, RAFS_STATE_DIR=state, RAFS_CACHE_DIR=cache)
-    words = [rafs, "mount", "--daemon", name, "--timeout", "1", "--via", *via, "--blob-dir",
-             os.path.join(golden, "blobs"), os.path.join(golden, "image.boot"), point]
-    done = subprocess.run(words, env=env, capture_output=True, check=False)
-    what = " ".join(via)
-    if done.returncode == 4 or b"fuse" in done.stderr:
-        report.skip(f"no worker lives: {what}", done.stderr.decode("utf-8", "replace"))
-        return
+    real = Real(rafs, top, via, 1)
     try:
-        if not report.check(f"mounted: {what}", done.returncode == 0, done.stderr):
+        if real.error:
+            report.skip(f"no worker lives: {real.what}", real.error.strip())
             return
-        daemon = Daemon(None, state, name)
-        reader = subprocess.Popen(["cat", os.path.join(point, "data", "large")],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        # Stopped before it reads, so that there is something left to ask for.
-        kills = kill_workers(daemon, lambda: reader.poll() is not None, 60)
+        reader = subprocess.Popen(["cat", real.path("large")], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE)
+        kills = kill_workers(real.daemon, lambda: reader.poll() is not None, 20)
+        if reader.poll() is None:
+            reader.kill()
         said = reader.communicate()[1]
-        print(f"ok {what}: {kills} workers killed, then: {said.decode().strip()}",
-              flush=True)
-        report.check(f"without a worker there is an error: {what}",
-                     reader.returncode != 0 and b"Input/output error" in said,
-                     f"{reader.returncode} {said}")
-        until(lambda: subprocess.run(["cat", os.path.join(point, "data", "large")],
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                     check=False, timeout=60).returncode == 0, 30,
-              f"what is read when a worker lives again: {what}")
-        report.check(f"and with one there is none: {what}", True)
-        daemon.close()
+        if reader.returncode <= 0:
+            report.skip(f"no worker lives: {real.what}",
+                        f"{kills} were killed, and got on all the same")
+        else:
+            report.check(f"without a worker there is an error: {real.what}",
+                         b"Input/output error" in said, said)
+        until(lambda: real.reads("large"), 30, "what is read when a worker lives again: " +
+              real.what)
+        report.check(f"and with one there is none: {real.what}", True)
     finally:
-        subprocess.run([rafs, "umount", "--lazy", point], env=env, capture_output=True,
-                       check=False)
+        real.end()
+
+
+def drop_caches():
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as f:
+        f.write("3")
+
+
+def contents(rafs):
+    out = {}
+    for name in ("large", "text", "twin", "sparse", "noise", "above"):
+        out[name] = subprocess.run(
+            [rafs, "cat", "--blob-dir", os.path.join(GOLDEN, "blobs"),
+             os.path.join(GOLDEN, "image.boot"), "/data/" + name],
+            capture_output=True, check=True).stdout
+    return out
+
+
+def wrong_ones(real, want):
+    drop_caches()
+    bad = []
+    for name, data in want.items():
+        with open(real.path(name), "rb") as f:
+            if f.read() != data:
+                bad.append(name)
+    return bad
+
+
+def test_real(rafs, top, via):
+    """Upgrades and kills with the worker that there really is."""
+    want = contents(rafs)
+    real = Real(rafs, top, via, 60)
+    try:
+        if real.error:
+            report.skip(f"the real worker: {real.what}", real.error.strip())
+            return
+        for step in ("upgrade", "worker", "upgrade", "pump", "holder", "upgrade", "worker",
+                     "pump", "upgrade"):
+            before = real.daemon.head()
+            if step == "upgrade":
+                answer = upgrade(real.daemon, rafs)
+                good = answer is not None and answer[0] == GOOD and \
+                    real.daemon.head()["pump"] != before["pump"]
+                report.check(f"upgraded: {real.what}", good, answer)
+            elif real.daemon.kill(step) and step != "worker":
+                until(lambda s=step, b=before: real.daemon.head()[s] != b[s], 30,
+                      f"another {step}")
+            bad = wrong_ones(real, want)
+            report.check(f"all is right after {step}: {real.what}", not bad, bad)
+    finally:
+        real.end()
 
 
 def tests(rafs, program, top):
@@ -465,6 +545,8 @@ def tests(rafs, program, top):
     finally:
         daemon.end()
     test_end(program, top, small)
+    for via in (["fuse"], ["kernel", "--fill", "fence"], ["kernel", "--fill", "events"]):
+        test_real(rafs, top, via)
     test_no_worker_lives(rafs, top, ["fuse"])
     test_no_worker_lives(rafs, top, ["kernel", "--fill", "fence"])
 
