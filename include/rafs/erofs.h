@@ -104,7 +104,9 @@ typedef struct rafs_erofs_result {
  *
  * Names, links, owners, times, attributes and the prefetch list are the image's. Of
  * version 6 what is written are the bytes of the bootstrap, compared with the digest that
- * the image was opened with, if there was one. Of version 5 only what version 6 can hold
+ * the image was opened with, if there was one; where such an image stores no owners (no
+ * RAFS_FLAG_EXPLICIT_UID_GID), Linux shows what the fields hold, and librafs 0. Of
+ * version 5 only what version 6 can hold
  * can be written, see RAFS_E_LIMIT; blobs that no file uses are left out, and the others
  * may be numbered otherwise: open it with rafs_image_open_erofs() to learn which they
  * are.
