@@ -391,7 +391,7 @@ static void ignore_signals(void)
 /* Chunks come and go: what is freed is given back. */
 static void stay_small(void)
 {
-    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_ARENA_MAX, 1);
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 }

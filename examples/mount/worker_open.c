@@ -8,7 +8,7 @@
 
 /* A worker of many mounts is to stay small: what it fills lies in the cache's files, and
  * thereby in the page cache. */
-enum { METADATA_BYTES = 1 << 20, KEPT_CHUNKS_FUSE = 4 << 20 };
+enum { KEPT_CHUNKS_FUSE = 4 << 20 };
 
 /* Up to the tag or digest. */
 static int bare_length(const char *reference)
@@ -71,7 +71,6 @@ bool served_open(struct served *served)
     bool kernel = worker_slot(served)->via == VIA_KERNEL;
 
     served->limits.struct_size = sizeof served->limits;
-    served->limits.metadata_cache_bytes = METADATA_BYTES;
     served->limits.chunk_cache_bytes = kernel ? 1 : KEPT_CHUNKS_FUSE;
     served->options.c.learn = false; /* traces are looked after in worker_fill.c */
     return kernel ? open_kernel(served) : open_fuse(served);
