@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/stat.h>
+
 #include "api/api.h"
 
 /* One name into one entry and the caller's room for names. */
-static int fill_entry(const rafs_image *image, const struct rafsi_name *name,
-                      uint32_t flags, char *at, rafs_dirent *out, rafs_error *err)
+static int fill_entry(const rafs_image *image, uint64_t dir,
+                      const struct rafsi_name *name, uint32_t flags, char *at,
+                      rafs_dirent *out, rafs_error *err)
 {
     struct rafsi_node node;
     int rc;
@@ -14,6 +17,9 @@ static int fill_entry(const rafs_image *image, const struct rafsi_name *name,
         if (rc < 0)
             return rc;
         out->attr = node.attr;
+        /* A kernel that lists a directory so looks none of it up any more. */
+        if (S_ISREG(node.attr.mode))
+            rafsi_home_note(image->tree, dir, name->ino);
     }
     memcpy(at, name->name, name->len);
     at[name->len] = '\0';
@@ -61,7 +67,7 @@ int rafs_image_readdir(const rafs_image *image, uint64_t dir, uint64_t offset,
         rc = rafsi_tree_entry(image->tree, &node, offset, &name, &end, err);
         if (rc < 0 || end || name.len + 1 > room)
             break;
-        rc = fill_entry(image, &name, flags, names, &entries[filled], err);
+        rc = fill_entry(image, node.attr.ino, &name, flags, names, &entries[filled], err);
         if (rc < 0)
             break;
         filled++;
@@ -121,7 +127,8 @@ int rafs_dir_next(rafs_dir *dir, const rafs_dirent **entry, rafs_error *err)
     rc = rafsi_tree_entry(dir->image->tree, &dir->node, dir->offset, &name, &end, err);
     if (rc < 0 || end)
         return rc;
-    rc = fill_entry(dir->image, &name, dir->flags, dir->name, &dir->entry, err);
+    rc = fill_entry(dir->image, dir->node.attr.ino, &name, dir->flags, dir->name,
+                    &dir->entry, err);
     if (rc < 0)
         return rc;
     dir->offset = name.next;

@@ -5,11 +5,12 @@
 
 /*
  * v6 does not say in which directory a file lies, and whoever reads one gives its number
- * alone; but somebody has just looked it up. A small table that forgets, without a lock:
- * the two halves of a slot may come from two lookups, which makes a wrong hint.
+ * alone; but somebody has just looked it up, or listed it. A small table that forgets,
+ * without a lock: the two halves of a slot may come from two lookups, which makes a wrong
+ * hint.
  */
 
-enum { SLOTS = 1024 };
+enum { SLOT_BITS = 13, SLOTS = 1 << SLOT_BITS };
 
 struct rafsi_homes {
     struct {
@@ -19,7 +20,7 @@ struct rafsi_homes {
 
 static size_t slot_of(uint64_t ino)
 {
-    return (size_t)((ino * 0x9e3779b97f4a7c15u) >> 54) % SLOTS;
+    return (size_t)((ino * 0x9e3779b97f4a7c15u) >> (64 - SLOT_BITS));
 }
 
 int rafsi_homes_new(struct rafsi_tree *tree, rafs_error *err)
