@@ -121,7 +121,7 @@ class Mounted:
 
 def end_all(mark):
     """Those that serve end by themselves when the mount does; who does not is killed."""
-    end = time.monotonic() + WAIT_S / 6
+    end = time.monotonic() + WAIT_S
     while marked(mark) and time.monotonic() < end:
         time.sleep(0.005)
     for pid in marked(mark):
