@@ -356,16 +356,28 @@ static bool is_needed(const struct pump *p)
     return false;
 }
 
+/* A mount of which the worker that runs keeps what was learnt, before it says that it has
+ * ended; that may take the disk seconds. No worker is started for it. */
+static bool is_ending(const struct pump *p)
+{
+    for (uint32_t i = 1; i < MOUNTS_MAX; i++) {
+        if (slot_state(p, i) == MOUNT_ENDING)
+            return true;
+    }
+    return false;
+}
+
 void worker_look(struct pump *p)
 {
     bool needed = is_needed(p);
+    bool stays = needed || is_ending(p);
 
     /* No new one before an upgrade is over. */
     if (p->upgrade_to)
-        needed = false;
+        needed = stays = false;
     p->worker_awaited = false;
     if (worker_runs(p)) {
-        if (!needed && !p->worker_stops && pump_fd(p, 0, VAULT_WORKER) >= 0)
+        if (!stays && !p->worker_stops && pump_fd(p, 0, VAULT_WORKER) >= 0)
             p->worker_stops = worker_tell(p, WORKER_STOP, 0, 0, -1);
         return;
     }
