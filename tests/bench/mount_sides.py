@@ -175,6 +175,16 @@ class Rafs(Mounted):
         super().unmount()
 
 
+def keep_traces(cache):
+    """Of what a mount has left there, nothing but what it learned: traces, and by what a
+    folder is known as a cache of that version."""
+    for name in os.listdir(cache):
+        if not name.startswith(("trace-", "version", "CACHEDIR.TAG")):
+            os.unlink(os.path.join(cache, name))
+    if not any(name.startswith("trace-") for name in os.listdir(cache)):
+        raise Skip("no trace was kept")
+
+
 class Nydus(Mounted):
     def __init__(self, work, source, cache, prefetch):
         super().__init__(work)
