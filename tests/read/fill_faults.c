@@ -133,7 +133,7 @@ static void setup_drop(struct setup *setup)
 /* All of them, or those at the beginning and fewer and fewer behind. */
 static size_t next_of(size_t n)
 {
-    return getenv("RAFS_TEST_FULL") ? n + 1 : n + 1 + n / 8;
+    return getenv("RAFS_TEST_FULL") ? n + 1 : n + 1 + n / 3;
 }
 
 static void life_drop(struct setup *setup, struct life *life)
