@@ -8,10 +8,14 @@
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "mount_info.h"
 #include "pump_own.h"
 
 enum { FILES_WANTED = 262144 };
@@ -57,6 +61,49 @@ static bool make_all(struct vault *v, int listening)
            keep(v, VAULT_WAKE_WORKER, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) &&
            keep(v, VAULT_GONE, inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) &&
            keep(v, VAULT_CONTROL, listening);
+}
+
+/* ---- what a dead one left -------------------------------------------------------- */
+
+/* Its socket is there and nobody listens. One whose socket was removed may live. */
+static bool is_dead(const struct vault *v, const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int folder = open(v->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool dead = false;
+
+    if (folder >= 0 && fd >= 0 &&
+        snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s.sock",
+                 folder, name) < (int)sizeof address.sun_path)
+        dead = connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 &&
+               errno == ECONNREFUSED;
+    if (folder >= 0)
+        close(folder);
+    if (fd >= 0)
+        close(fd);
+    return dead;
+}
+
+/* Filled by events, it shows zeros where nothing was filled, and the kernel keeps them:
+ * it goes out of sight before anybody sees more of them. Behind a fence there are errors;
+ * but neither can be taken up again. */
+static bool detach_dead(void *user, const struct mount_seen *seen)
+{
+    const struct vault *v = user;
+    struct mount_top top;
+
+    if (!seen->daemon || strcmp(seen->type, "erofs") != 0 ||
+        (strcmp(seen->daemon, v->name) != 0 && !is_dead(v, seen->daemon)))
+        return true;
+    mount_info_at(v->state, seen->dir, &top);
+    if (top.found == MOUNT_OURS && !top.fuse && strcmp(top.daemon, seen->daemon) == 0 &&
+        top.number == seen->number &&
+        umount2(seen->dir, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+        pump_log("%s: its daemon was killed, holder and pump at once; what it had not "
+                 "filled cannot be told from zeros: detached",
+                 seen->dir);
+    return true;
 }
 
 static void take_limits(struct vault *v)
@@ -106,6 +153,7 @@ int daemon_run(const struct daemon_start *start)
         pump_log("no daemon: %s", strerror(errno));
         return EXIT_SOURCE;
     }
+    mount_info(v->state, detach_dead, v);
     code = pair_run(v);
     return code;
 }

@@ -14,7 +14,9 @@
  * The pump starts the worker anew, pump and holder start each other anew: as long as one
  * of the two lives, readers wait and nobody reads a byte that was not verified. If both
  * are gone, readers of what is not there get an error. Only a kernel mount with --fill
- * events is then open: what was not filled reads as zeros.
+ * events is then open: what was not filled reads as zeros, until a daemon of the same
+ * name starts and detaches it. That takes a kill of both within the microseconds that the
+ * one needs to start the other (the pair is exempt from the OOM killer where it may be).
  *
  *   holder.c   the pair: who keeps what, who watches whom (vault)
  *   pump.c     requests, slots, life of a mount

@@ -367,6 +367,39 @@ def test_end(program, top, image):
             daemon.end()
 
 
+def test_both_killed(program, top, image):
+    """What remains without a fence: readers are let through by the kernel. The next daemon
+    of that name takes such a mount out of sight."""
+    daemon = Daemon(program, top, "both")
+    try:
+        mounted = daemon.mount(image)
+        mounted.touch("hold")
+        reader = pumping.reader(mounted, 1)
+        pids = [daemon.pid("holder"), daemon.pid("pump")]
+        worker = daemon.pid("worker")
+        # Stopped first: else the one starts the other before it is killed itself.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                os.kill(pid, number)
+        until(lambda: not any(pumping.alive(p) for p in pids), 20, "both are gone")
+        counts, _ = pumping.verdicts([reader], 60)
+        print(f"ok both killed at once, no fence: right, wrong, failed, stuck {counts}",
+              flush=True)
+        report.check("nobody hangs when both are gone", counts[3] == 0, counts)
+        report.check("the mount is still there", is_mounted(mounted.point))
+        daemon.close()
+        daemon.process.wait(20)
+        os.unlink(daemon.path)
+        daemon = Daemon(program, top, "both")
+        daemon.ask(pumping.TABLE)
+        report.check("the next one of that name detaches it", not
+                     is_mounted(mounted.point) and "detached" in daemon.said(),
+                     daemon.said())
+        until(lambda: not pumping.alive(worker), 20, "the worker has ended")
+    finally:
+        daemon.end()
+
+
 def test_strangers(daemon):
     """Only root and the daemon's own user may ask."""
     code = ("import os,socket,sys;os.setgid(65534);os.setuid(65534)\n"
@@ -545,6 +578,7 @@ def tests(rafs, program, top):
     finally:
         daemon.end()
     test_end(program, top, small)
+    test_both_killed(program, top, image)
     for via in (["fuse"], ["kernel", "--fill", "fence"], ["kernel", "--fill", "events"]):
         test_real(rafs, top, via)
     test_no_worker_lives(rafs, top, ["fuse"])
