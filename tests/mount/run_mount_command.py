@@ -688,6 +688,50 @@ def record(place, way):
     check(f"{way}: umount", place.rafs("umount", point))
 
 
+def upgrade(place, way):
+    """Another binary takes over, by directory and by name."""
+    point, folder = place.folder(), place.folder("binary")
+    check(f"{way}: mount", place.rafs("mount", "--daemon", "old", "--via", way, IMAGE, point))
+    first = place.status()[0]
+    with open(os.path.join(point, FILE), "rb") as f:
+        half = f.read(100000)
+        check(f"{way}: --upgrade DIR", place.rafs("mount", "--upgrade", point))
+        second = place.status()[0]
+        report.check(f"{way}: to other processes",
+                     {first["pump_pid"], first["holder_pid"]}.isdisjoint(
+                         {second["pump_pid"], second["holder_pid"]}), (first, second))
+        report.check(f"{way}: an open file goes on", half + f.read() == expected(), "bytes")
+    bad = os.path.join(folder, "bad")
+    with open(bad, "w", encoding="ascii") as f:
+        f.write("#!/bin/false\n")
+    os.chmod(bad, 0o755)
+    check(f"{way}: a binary that is none of ours", place.rafs(
+        "mount", "--upgrade", "--daemon", "old", bad), 3)
+    check(f"{way}: one that is not there", place.rafs(
+        "mount", "--upgrade", "--daemon", "old", folder + "/no"), 3, "No such file")
+    report.check(f"{way}: all is as before", content(point, FILES[1]) == expected(FILES[1]) and
+                 place.status()[0]["pump_pid"] == second["pump_pid"], place.status())
+    check(f"{way}: --upgrade --daemon", place.rafs("mount", "--upgrade", "--daemon", "old"))
+    report.check(f"{way}: content", content(point, FILES[2]) == expected(FILES[2]), "bytes")
+    check(f"{way}: umount", place.rafs("umount", point))
+
+
+def fills(place):
+    """--fill, as status shows it."""
+    point = place.folder()
+    check("--fill x", place.rafs("mount", "--fill", "x", IMAGE, point), 2, "'x' is not auto")
+    for fill in ("fence", "events"):
+        done = place.rafs("mount", "--via", "kernel", "--fill", fill, OTHER, point)
+        if done.returncode == 4:
+            report.skip("--fill " + fill, done.stderr.decode("utf-8", "replace").strip())
+            continue
+        if check("--fill " + fill, done):
+            report.check(fill + " is what status says",
+                         [s["fill"] for s in place.status()] == [fill], place.status())
+            report.check(fill + ": content", content(point) == expected(), "bytes")
+            check(fill + ": umount", place.rafs("umount", point))
+
+
 def with_place(work, test, *arguments):
     begin = time.monotonic()
     place = Place(tempfile.mkdtemp(prefix="place-", dir=work))
@@ -727,13 +771,14 @@ def main():
                 ways.append(way)
         for way in ways:
             for test in (background, busy, broken, interrupted, on_top, foreground,
-                         dead_daemon, helper, record):
+                         dead_daemon, helper, record, upgrade):
                 with_place(work, test, way)
         if ways:
             with_place(work, together, ways)
             with_place(work, auto, ways)
         if "kernel" in ways:
             with_place(work, owners)
+            with_place(work, fills)
         with_place(work, nobody)
         return report.finish()
     finally:
