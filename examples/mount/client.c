@@ -44,6 +44,7 @@ static bool is_ours(const char *path)
 
 char *client_state_dir(struct command *c)
 {
+    const char *set = getenv("RAFS_STATE_DIR");
     char *path = choose_state();
     size_t len = path ? strlen(path) : 0;
 
@@ -53,7 +54,9 @@ char *client_state_dir(struct command *c)
     }
     while (len > 1 && path[len - 1] == '/')
         path[--len] = '\0'; /* mounts are known by it */
-    if (strpbrk(path, ",\\\n")) {
+    if (set && *set && *set != '/') {
+        command_say(c, EXIT_SOURCE, "RAFS_STATE_DIR: '%s' is not absolute", set);
+    } else if (strpbrk(path, ",\\\n")) {
         /* mounts are called by it, in options of mounts */
         command_say(c, EXIT_SOURCE, "%s: a comma, backslash or newline is in the name",
                     path);

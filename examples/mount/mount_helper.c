@@ -18,14 +18,18 @@ struct helper {
     bool fake;
 };
 
-/* mount(8) says rw unless somebody said ro; an image is never written to. */
-static char *without_rw(const char *text)
+/* mount(8) says rw unless somebody said ro; an image is never written to. `before` is
+ * what other -o said, or NULL; taken. */
+static char *without_rw(char *before, const char *text)
 {
     char *copy = joined(text, "");
-    char *out = calloc(1, strlen(text) + 1);
+    char *out = calloc(1, strlen(text) + (before ? strlen(before) : 0) + 2);
     char *rest = copy;
     char *word;
 
+    if (out && before)
+        strcpy(out, before);
+    free(before);
     while (copy && out && (word = mount_word(&rest)) != NULL) {
         if (strcmp(word, "rw") == 0)
             continue;
@@ -41,8 +45,7 @@ static bool take_option(struct helper *h, int opt)
 {
     switch (opt) {
     case 'o':
-        free(h->words);
-        h->words = without_rw(optarg);
+        h->words = without_rw(h->words, optarg);
         return h->words != NULL;
     case 'f':
         h->fake = true;

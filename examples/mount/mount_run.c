@@ -116,27 +116,40 @@ static bool is_served(const char *state, const char *name, const char *dir)
     return served;
 }
 
+/* Its exit code; EXIT_GOOD too if it is gone already: Ctrl-C reaches the daemon as well.
+ */
+static int ask_end(struct mount_options *o, const char *state, const char *name,
+                   uint32_t flags, struct control_answer *answer)
+{
+    struct client_call call = {.op = CONTROL_UMOUNT,
+                               .flags = flags,
+                               .payload = o->dir,
+                               .len = strlen(o->dir),
+                               .wait_ms = 60000};
+    int daemon = client_connect(state, name);
+    bool told;
+
+    if (daemon < 0)
+        return EXIT_GOOD;
+    told = client_tell(daemon, &call, answer);
+    close(daemon);
+    if (!told)
+        return is_served(state, name, o->dir) ? EXIT_SOURCE : EXIT_GOOD;
+    return answer->exit_code == EXIT_NO_PATH ? EXIT_GOOD : (int)answer->exit_code;
+}
+
 static void end_mount(struct mount_options *o, const char *state, const char *name)
 {
-    struct client_call call = {
-        .op = CONTROL_UMOUNT, .payload = o->dir, .len = strlen(o->dir), .wait_ms = 60000};
-    int daemon = client_connect(state, name);
-    struct control_answer answer;
+    struct control_answer answer = {.text = "the daemon does not answer"};
 
     notify("STOPPING=1");
-    if (daemon < 0)
+    if (ask_end(o, state, name, 0, &answer) == EXIT_GOOD)
         return;
-    if (client_tell(daemon, &call, &answer) && answer.exit_code != EXIT_GOOD) {
-        command_say(&o->c, EXIT_GOOD, "%s: %s; taken out of sight", o->dir, answer.text);
-        close(daemon);
-        daemon = client_connect(state, name);
-        call.flags = CONTROL_LAZY;
-        if (daemon < 0 || !client_tell(daemon, &call, &answer) ||
-            answer.exit_code != EXIT_GOOD)
-            command_say(&o->c, EXIT_SOURCE, "%s: it stays mounted", o->dir);
-    }
-    if (daemon >= 0)
-        close(daemon);
+    command_say(&o->c, EXIT_GOOD, "%s: %s", o->dir, answer.text);
+    if (ask_end(o, state, name, CONTROL_LAZY, &answer) == EXIT_GOOD)
+        command_say(&o->c, EXIT_GOOD, "%s: taken out of sight", o->dir);
+    else
+        command_say(&o->c, EXIT_SOURCE, "%s: it stays mounted: %s", o->dir, answer.text);
 }
 
 void mount_stay(struct mount_options *o, const char *state, const char *name)

@@ -11,6 +11,7 @@
 
 #include "client.h"
 #include "mount_info.h"
+#include "remote.h"
 
 static const char status_help[] =
     "Usage: rafs status [OPTION]... [DIR]...\n"
@@ -96,13 +97,18 @@ static void copy_text(char *to, const char *from, size_t room)
 static void read_slot(struct shown *s)
 {
     const struct mount_slot *slot = s->slot;
+    char image[MOUNT_PATH];
 
     s->total = atomic_load(&slot->bytes_total);
     s->filled = atomic_load(&slot->bytes_filled);
     s->waiting = atomic_load(&slot->waiting);
     s->oldest_ms = oldest_wait_ms(s->table, slot);
     copy_text(s->dir, slot->dir, sizeof s->dir);
-    copy_text(s->image, slot->image, sizeof s->image);
+    copy_text(image, slot->image, sizeof image);
+    if (strstr(image, "://"))
+        remote_shown(image, s->image, sizeof s->image);
+    else
+        copy_text(s->image, image, sizeof image);
     copy_text(s->text, slot->text, sizeof s->text);
 }
 

@@ -200,6 +200,8 @@ def places(place):
     os.chmod(wide, 0o755)
     check("a state directory that others see", place.rafs(
         "status", env={"RAFS_STATE_DIR": wide}), 3, "closed to others")
+    check("a state directory that is not absolute", place.rafs(
+        "status", env={"RAFS_STATE_DIR": "state"}), 3, "not absolute")
     check("a state directory that cannot be made", place.rafs(
         "status", env={"RAFS_STATE_DIR": point + "/a/b"}), 3, "RAFS_STATE_DIR")
 
@@ -433,6 +435,16 @@ def foreground(place, way):
     report.check(f"{way}: and says that it stops", manager.heard("STOPPING=1"), manager.said)
     report.check(f"{way}: no daemon is left", until(lambda: not place.sockets()),
                  place.sockets())
+    # Ctrl-C of a terminal goes to all of them.
+    with subprocess.Popen([RAFS, "mount", "--foreground", "--via", way, IMAGE, point],
+                          env=place.env, stderr=subprocess.PIPE,
+                          start_new_session=True) as mount:
+        until(lambda: mounted(point) and place.dirs() == {point})
+        os.killpg(mount.pid, signal.SIGINT)
+        said = mount.stderr.read()
+        code = mount.wait(PATIENCE)
+    report.check(f"{way}: Ctrl-C unmounts", code == 0 and not mounted(point) and
+                 until(lambda: not place.sockets()), (code, said))
     with subprocess.Popen([RAFS, "mount", "--foreground", "--via", way, IMAGE, point],
                           env=place.env, stderr=subprocess.PIPE) as mount:
         until(lambda: mounted(point) and place.dirs() == {point})
@@ -484,7 +496,7 @@ def helper(place, way):
     bin_folder = place.folder("sbin")
     os.symlink(RAFS, bin_folder + "/mount.rafs")
     done = subprocess.run(
-        [bin_folder + "/mount.rafs", IMAGE, point, "-v", "-o", f"rw,nodev,rafs.via={way}"],
+        [bin_folder + "/mount.rafs", IMAGE, point, "-v", "-o", "rw,nodev", "-o", f"rafs.via={way}"],
         env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if check(f"{way}: mount.rafs", done):
         report.check(f"{way}: content", content(point) == expected(), "bytes")
