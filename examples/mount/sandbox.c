@@ -20,10 +20,8 @@
 
 bool sandbox_add(struct sandbox_paths *paths, const char *path)
 {
-    if (sandbox_has(paths, path))
+    if (sandbox_has(paths, path) || paths->count == SANDBOX_PATHS)
         return true;
-    if (paths->count == SANDBOX_PATHS)
-        return false;
     paths->at[paths->count] = strdup(path);
     return paths->at[paths->count] != NULL && ++paths->count > 0;
 }

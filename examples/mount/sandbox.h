@@ -25,7 +25,7 @@ struct sandbox {
     bool execute; /* programs, too: those in the paths of `read` */
 };
 
-/* A copy of the path. False: no memory, or too many. */
+/* A copy of the path. False: no memory. */
 bool sandbox_add(struct sandbox_paths *paths, const char *path);
 /* Is it one of them, or below one? Compares names alone. */
 bool sandbox_has(const struct sandbox_paths *paths, const char *path);

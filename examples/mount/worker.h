@@ -212,7 +212,7 @@ void ahead_keep(struct served *served);
 
 /* ---- worker_paths.c -------------------------------------------------------------- */
 
-/* False: no memory, or too many. */
+/* False: no memory. */
 bool paths_of_system(struct sandbox *out);
 bool paths_of_mount(struct mount_options *options, struct sandbox *out);
 bool paths_within(const struct sandbox *inner, const struct sandbox *outer);

@@ -117,6 +117,18 @@ def other_folders(place):
         place.check("unmounts", problem is None, problem)
 
 
+def many_links(place):
+    """Each link in a folder of blobs needs a rule, and there is room for so many only."""
+    content = place.content("links", count=2)
+    for i in range(5000):
+        target = os.path.join(content.folder, f"t{i}")
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
+        os.symlink(target, os.path.join(content.blobs, f"link-{i}"))
+    point = place.mount(content.image)
+    place.check("and another worker after it", place.kill_worker(point))
+    place.reads("a folder with more links than rules", content, point)
+
+
 # --- what the next one knows -------------------------------------------------------------
 
 def moved_tag(place):
@@ -245,7 +257,7 @@ def refusals(place):
     place.check("no mount is left", place.session.status() == [], place.session.status())
 
 
-TESTS = (confined, other_folders, moved_tag, deleted_cache, traces, fetch_all, refusals)
+TESTS = (confined, other_folders, many_links, moved_tag, deleted_cache, traces, fetch_all, refusals)
 
 
 def one_fill(args, fill, work):
