@@ -55,7 +55,7 @@ static const char *const allowed[] = {
     "exit_group", "futex", "futex_wait", "futex_wake", "futex_waitv", "get_robust_list",
     "getcpu", "getitimer", "gettid", "gettimeofday", "nanosleep", "pause",
     "restart_syscall", "rseq", "rt_sigaction", "rt_sigpending", "rt_sigprocmask",
-    "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "sched_getaffinity",
+    "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "sched_getaffinity", "sched_setaffinity",
     "sched_getattr", "sched_getparam", "sched_getscheduler", "sched_yield",
     "set_robust_list", "set_thread_area", "set_tid_address", "setitimer", "sigaltstack",
     "sigreturn", "tgkill", "time", "times",

@@ -154,6 +154,7 @@ static void *serve(void *service)
     char *mem = mmap(NULL, s->message_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct fuse_buf message = {.mem = mem};
+    uint64_t begun;
 
     enter(s);
     if (mem != MAP_FAILED) {
@@ -167,7 +168,9 @@ static void *serve(void *service)
             }
             if (message.size == 0)
                 break;
+            begun = now_ns();
             fuse_session_process_buf(s->session, &message);
+            fuse_cpu_note(s, mem, now_ns() - begun);
             /* Afterwards: by this the pump sees that a worker gets on. */
             atomic_fetch_add_explicit(&s->slot->events, 1, memory_order_relaxed);
             if (is_superfluous(s))
@@ -329,6 +332,7 @@ struct fuse_service *fuse_serve(const struct fuse_wish *wish, char *why, size_t 
         return NULL;
     }
     let_signal_wake();
+    fuse_cpu_init(s);
     readings_init(s);
     atomic_store(&s->slot->waiting, 0); /* those of a dead worker come again */
     ask_again(s);

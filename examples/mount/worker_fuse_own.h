@@ -6,6 +6,7 @@
 
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
+#include <sched.h>
 
 #include "worker_fuse.h"
 
@@ -47,6 +48,16 @@ struct readings {
     bool watching, ending;
 };
 
+/* worker_fuse_cpu.c: what was asked lately, and where our threads are for it. Only a
+ * guess depends on it, so its parts need not be of one moment. */
+struct fuse_cpu {
+    _Atomic int32_t pid; /* whose requests are counted */
+    _Atomic uint32_t seen, same;
+    _Atomic uint64_t bytes, ns;
+    _Atomic int32_t at; /* processor; -1: any */
+    cpu_set_t all;
+};
+
 struct fuse_service {
     struct fuse_wish wish;
     rafs_image *image;
@@ -67,6 +78,7 @@ struct fuse_service {
     uint32_t entered;               /* of them those with a number below */
     pid_t tids[FUSE_THREADS_MAX];
     struct readings readings;
+    struct fuse_cpu cpu;
 };
 
 static inline struct fuse_service *service_of(fuse_req_t req)
@@ -120,8 +132,14 @@ void fuse_op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
                   struct fuse_file_info *file);
 void fuse_op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
                    struct fuse_file_info *file);
+uint64_t now_ns(void); /* CLOCK_MONOTONIC */
 void reading_unlink(struct reading_list *list, struct reading *r);
 void reading_free(struct reading *r);
+
+/* worker_fuse_cpu.c */
+void fuse_cpu_init(struct fuse_service *s);
+/* It was answered, or at least thought about, for so long. */
+void fuse_cpu_note(struct fuse_service *s, const void *message, uint64_t ns);
 
 /* worker_fuse_stop.c: what fuse_req_interrupt_func() calls. */
 void reading_interrupted(fuse_req_t req, void *reading);

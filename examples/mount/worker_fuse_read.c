@@ -18,7 +18,7 @@ enum {
     EXTENTS = 32
 };
 
-static uint64_t now_ns(void)
+uint64_t now_ns(void)
 {
     struct timespec now;
 
