@@ -41,8 +41,8 @@ enum {
     FIRST_BYTES = 8192, /* of FUSE_INIT */
     /* libfuse wants so much room for one message; those to us are short. */
     MESSAGE_BYTES = FUSE_READ_MAX + 4096,
-    SPARE_THREADS = 2, /* that wait for requests, when there are none to wait for */
-    SPARE_SEC = 5,
+    WAITING_THREADS = 2, /* for a request; the others wait until these are busy */
+    PARKED_SEC = 3,
     NOTIFY_RESEND = 7 /* FUSE_NOTIFY_RESEND, not in every linux/fuse.h */
 };
 
@@ -74,9 +74,38 @@ static bool start_thread(struct fuse_service *s)
 static void one_more(struct fuse_service *s)
 {
     pthread_mutex_lock(&s->lock);
-    if (s->threads < s->most && !atomic_load(&s->stopping) && start_thread(s))
+    if (s->parked > s->called) {
+        s->called++;
+        pthread_cond_signal(&s->call);
+    } else if (s->threads < s->most && !atomic_load(&s->stopping) && start_thread(s)) {
         s->threads++;
+    }
     pthread_mutex_unlock(&s->lock);
+}
+
+/* Enough others wait for requests. False: this one was not needed for a while. */
+static bool park(struct fuse_service *s)
+{
+    struct timespec until;
+    bool called;
+    int rc = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PARKED_SEC;
+    pthread_mutex_lock(&s->lock);
+    if (atomic_load(&s->idle) < WAITING_THREADS) { /* meanwhile; nobody may call again */
+        pthread_mutex_unlock(&s->lock);
+        return true;
+    }
+    s->parked++;
+    while (s->called == 0 && !atomic_load(&s->stopping) && rc == 0)
+        rc = pthread_cond_timedwait(&s->call, &s->lock, &until);
+    s->parked--;
+    called = s->called > 0;
+    if (called)
+        s->called--;
+    pthread_mutex_unlock(&s->lock);
+    return called;
 }
 
 /* Bytes of one message; 0: leave. */
@@ -119,21 +148,6 @@ static void leave(struct fuse_service *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-static uint64_t now_sec(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec;
-}
-
-/* Others have been enough for a while. */
-static bool is_superfluous(const struct fuse_service *s)
-{
-    return atomic_load(&s->idle) >= SPARE_THREADS &&
-           now_sec() > atomic_load(&s->none_idle_sec) + SPARE_SEC;
-}
-
 /*
  * A request that cannot be copied to the worker ends in EIO for the reader, and that is
  * so if the worker is killed and the page for it was never touched: the kernel waits for
@@ -162,10 +176,8 @@ static void *serve(void *service)
         for (;;) {
             atomic_fetch_add(&s->idle, 1);
             message.size = receive(s, mem);
-            if (atomic_fetch_sub(&s->idle, 1) == 1 && message.size > 0) {
-                atomic_store(&s->none_idle_sec, now_sec());
+            if (atomic_fetch_sub(&s->idle, 1) == 1 && message.size > 0)
                 one_more(s);
-            }
             if (message.size == 0)
                 break;
             begun = now_ns();
@@ -173,7 +185,7 @@ static void *serve(void *service)
             fuse_cpu_note(s, mem, now_ns() - begun);
             /* Afterwards: by this the pump sees that a worker gets on. */
             atomic_fetch_add_explicit(&s->slot->events, 1, memory_order_relaxed);
-            if (is_superfluous(s))
+            if (atomic_load(&s->idle) >= WAITING_THREADS && !park(s))
                 break;
         }
         munmap(mem, s->message_bytes);
@@ -306,12 +318,14 @@ static void free_service(struct fuse_service *s)
         fuse_session_destroy(s->session);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->left);
+    pthread_cond_destroy(&s->call);
     free(s);
 }
 
 struct fuse_service *fuse_serve(const struct fuse_wish *wish, char *why, size_t room)
 {
     struct fuse_service *s = calloc(1, sizeof *s);
+    pthread_condattr_t clock;
 
     if (!s) {
         snprintf(why, room, "out of memory");
@@ -325,6 +339,10 @@ struct fuse_service *fuse_serve(const struct fuse_wish *wish, char *why, size_t 
     s->most = threads_for(wish->threads);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->left, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->call, &clock);
+    pthread_condattr_destroy(&clock);
     snprintf(why, room, "libfuse makes no session");
     if (!learn_image(s, why, room) || !(s->session = new_session(s, wish->device)) ||
         !replay_first(s, wish->first, why, room)) {
@@ -357,6 +375,7 @@ static void end_threads(struct fuse_service *s)
     struct timespec until;
 
     pthread_mutex_lock(&s->lock);
+    pthread_cond_broadcast(&s->call);
     while (s->threads > 0) {
         for (uint32_t i = 0; i < s->entered; i++)
             syscall(SYS_tgkill, getpid(), s->tids[i], WAKE_SIGNAL);

@@ -69,13 +69,14 @@ struct fuse_service {
     int device;
     size_t message_bytes; /* room for one from the kernel */
     _Atomic bool over, stopping;
-    _Atomic uint32_t idle;          /* threads that wait for a request */
-    _Atomic uint64_t none_idle_sec; /* when none did, last */
-    uint32_t most;                  /* threads */
-    pthread_mutex_t lock;           /* of what follows */
-    pthread_cond_t left;            /* a thread did */
-    uint32_t threads;               /* started */
-    uint32_t entered;               /* of them those with a number below */
+    _Atomic uint32_t idle;   /* threads that wait for a request */
+    uint32_t most;           /* threads */
+    pthread_mutex_t lock;    /* of what follows */
+    pthread_cond_t left;     /* a thread did */
+    uint32_t threads;        /* started */
+    uint32_t parked, called; /* that wait for a call; calls not yet heard */
+    pthread_cond_t call;
+    uint32_t entered; /* of them those with a number below */
     pid_t tids[FUSE_THREADS_MAX];
     struct readings readings;
     struct fuse_cpu cpu;
