@@ -227,7 +227,10 @@ static bool learn_image(struct fuse_service *s, char *why, size_t room)
     s->root = info.root;
     s->xattrs = info.flags & RAFS_FLAG_HAS_XATTR;
     fill_statfs(s, &info);
-    return true;
+    if (s->wish.fence || fuse_kept_init(s, info.blob_count))
+        return true;
+    snprintf(why, room, "out of memory");
+    return false;
 }
 
 /* By libfuse's own code: what was agreed on with the kernel is part of its state. */
@@ -317,6 +320,7 @@ static void free_service(struct fuse_service *s)
     if (s->session)
         fuse_session_destroy(s->session);
     pthread_mutex_destroy(&s->lock);
+    fuse_kept_free(s);
     pthread_cond_destroy(&s->left);
     pthread_cond_destroy(&s->call);
     free(s);

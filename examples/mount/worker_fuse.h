@@ -9,6 +9,7 @@
  *   worker_fuse_ops.c   names, attributes, links, extended attributes: never wait
  *   worker_fuse_dir.c   directories, with attributes in one batch
  *   worker_fuse_read.c  what may wait for the network: reads, and where holes are
+ *   worker_fuse_kept.c  what was verified once, from the cache's file
  *   worker_fuse_cpu.c   on which processor
  *   worker_fuse_stop.c  readers that are killed while they wait
  *   worker_fuse_fence.c the same for the fence of a kernel mount

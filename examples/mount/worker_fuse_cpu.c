@@ -17,16 +17,16 @@
  * The kernel wakes whoever answers FUSE on an idle processor, and so the reader too: two
  * interrupts between processors for each request. For small requests of one reader, who
  * waits for each answer, they can take several times longer than the request: tar of
- * 50,000 small files in a virtual machine took 5.2 s across two processors, and 1.6 s on
- * one. So while most requests are of one thread, small, and answered quickly, ours run
- * on the processor where it was seen; for anything else, wherever the scheduler likes.
+ * 50,000 small files in a virtual machine took 5.2 s across two processors, and 1.6 s
+ * with all on one. So while most requests are of one thread, small, and answered quickly,
+ * ours run on the processor where it was seen; for anything else, wherever the scheduler
+ * likes.
  */
 
 enum {
     WINDOW = 128,            /* requests that are judged together */
     WINDOW_SAME = 120,       /* of one reader */
     WINDOW_BYTES = 48 << 10, /* each, on average */
-    TRY_AGAIN = 16,          /* windows: one of them the other way */
     STAT_BYTES = 1024,
     PROCESSOR_FIELD = 39 /* of /proc/PID/stat */
 };

@@ -80,6 +80,7 @@ struct fuse_service {
     pid_t tids[FUSE_THREADS_MAX];
     struct readings readings;
     struct fuse_cpu cpu;
+    struct fuse_kept *kept; /* NULL: a fence */
 };
 
 static inline struct fuse_service *service_of(fuse_req_t req)
@@ -136,6 +137,13 @@ void fuse_op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
 uint64_t now_ns(void); /* CLOCK_MONOTONIC */
 void reading_unlink(struct reading_list *list, struct reading *r);
 void reading_free(struct reading *r);
+
+/* worker_fuse_kept.c */
+bool fuse_kept_init(struct fuse_service *s, uint32_t blobs);
+void fuse_kept_free(struct fuse_service *s);
+/* What `r` wants, into its memory; false: not this way. */
+bool fuse_kept_read(struct fuse_service *s, struct reading *r, const rafs_call *call,
+                    size_t *nread);
 
 /* worker_fuse_cpu.c */
 void fuse_cpu_init(struct fuse_service *s);

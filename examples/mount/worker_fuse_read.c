@@ -189,6 +189,8 @@ static void run(struct fuse_service *s, struct reading *r)
         rc = find_whence(s, r, &call, &found, &err);
     else if (s->wish.fence)
         rc = fuse_fence_read(s, r, &call, &nread, &err);
+    else if (fuse_kept_read(s, r, &call, &nread))
+        rc = RAFS_OK;
     else
         rc = rafs_image_read(s->image, r->ino, r->offset, r->size, r->buf, &nread, &call,
                              &err);
