@@ -55,10 +55,10 @@ static const char *const allowed[] = {
     "exit_group", "futex", "futex_wait", "futex_wake", "futex_waitv", "get_robust_list",
     "getcpu", "getitimer", "gettid", "gettimeofday", "nanosleep", "pause",
     "restart_syscall", "rseq", "rt_sigaction", "rt_sigpending", "rt_sigprocmask",
-    "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "sched_getaffinity", "sched_setaffinity",
+    "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "sched_getaffinity",
     "sched_getattr", "sched_getparam", "sched_getscheduler", "sched_yield",
     "set_robust_list", "set_thread_area", "set_tid_address", "setitimer", "sigaltstack",
-    "sigreturn", "tgkill", "time", "times",
+    "sigreturn", "sched_setaffinity", "tgkill", "time", "times",
     /* who we are */
     "capget", "getegid", "geteuid", "getgid", "getgroups", "getpgid", "getpgrp", "getpid",
     "getppid", "getpriority", "getresgid", "getresuid", "getrlimit", "getrusage",
