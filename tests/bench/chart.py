@@ -41,6 +41,10 @@ def seconds(value):
     return f"{value:.2f}" if value < 1 else f"{value:.1f}"
 
 
+def rounds(number):
+    return "one round" if number == 1 else f"medians of {number} rounds"
+
+
 def tick(value):
     return f"{value:g} s"
 
@@ -103,8 +107,8 @@ def draw(found, path):
              text(LEFT, 30, "From nothing cached to a program that has run", 19, INK,
                   more=' font-weight="bold"'),
              text(LEFT, 51, f"seconds, logarithmic: less is better; registry behind a link "
-                  f"of {found['rate'] / 1e6:.0f} MB/s and {found['latency']} ms; median of "
-                  f"{found['rounds']} rounds", 12, QUIET),
+                  f"of {found['rate'] / 1e6:.0f} MB/s and {found['latency']} ms; "
+                  + rounds(found["rounds"]), 12, QUIET),
              *legend(bars), *grid(axis)]
     for number, image in enumerate(images):
         parts += group(axis, image, bars, LEFT + number * width, width)
