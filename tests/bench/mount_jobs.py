@@ -98,8 +98,8 @@ def local_jobs(image):
     """All of the image is here. Short ones are done in more rounds."""
     jobs = [Job("du, cold", du, True, 2), Job("du, warm", du, False, 3),
             Job("find -ls", find, True, 2),
-            Job("tar, pages cold", tar, True), Job("tar, pages warm", tar, False),
-            Job("mmap walk, cold", walk, True), Job("mmap walk, warm", walk, False)]
+            Job("tar, pages cold", tar, True), Job("tar, pages warm", tar, False, 2),
+            Job("mmap walk, cold", walk, True), Job("mmap walk, warm", walk, False, 2)]
     for kind, pattern in (("sequential", "read"), ("random", "randread")):
         for block, most in ((4 << 10, 64 * MIB if kind == "sequential" else 16 * MIB),
                             (128 << 10, 96 * MIB)):
