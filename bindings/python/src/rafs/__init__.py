@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Container images on demand, every byte verified.
+
+>>> import rafs
+>>> with rafs.open("image.boot", blob_dir="blobs") as image:  # doctest: +SKIP
+...     for name in image.listdir("/etc"):
+...         print(name)
+"""
+from . import errors
+from ._abi import RAFS_VERSION_STRING as __version__
+from ._sources import Backend, Credentials
+from .errors import (
+    ArgumentError,
+    BackendError,
+    CancelledError,
+    CorruptError,
+    LibraryError,
+    LimitError,
+    NotFound,
+    RafsError,
+    UnsupportedError,
+)
+from .errors import RafsTimeoutError as TimeoutError
+from .image import Blob, CheckResult, Chunk, DirEntry, File, Finding, Image, Info, Stat, open
+
+__all__ = [
+    "ArgumentError", "Backend", "BackendError", "Blob", "CancelledError", "CheckResult", "Chunk",
+    "CorruptError", "Credentials", "DirEntry", "File", "Finding", "Image", "Info",
+    "LibraryError", "LimitError", "NotFound", "RafsError", "Stat", "TimeoutError",
+    "UnsupportedError", "__version__", "errors", "open",
+]

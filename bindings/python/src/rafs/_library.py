@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding librafs, and calling it."""
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import glob
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from . import _abi
+from .errors import LibraryError, raise_for
+
+T = TypeVar("T")
+
+
+def _candidates() -> Iterator[str]:
+    """Where the library may be, the best first."""
+    given = os.environ.get("RAFS_LIBRARY")
+    if given:
+        yield given  # who names one wants that one
+        return
+    here = os.path.dirname(os.path.abspath(__file__))
+    yield from sorted(glob.glob(os.path.join(here, "lib", "librafs.so*")))
+    yield f"librafs.so.{_abi.RAFS_VERSION_MAJOR}"
+    found = ctypes.util.find_library("rafs")
+    if found:
+        yield found
+
+
+def _check_version(library: ctypes.CDLL, path: str) -> None:
+    library.rafs_version.restype = ctypes.c_char_p
+    version = library.rafs_version().decode("ascii", "replace")
+    try:
+        major, minor = (int(part) for part in version.split(".")[:2])
+    except ValueError:
+        raise LibraryError(f"{path} says that it is version {version!r} of librafs") from None
+    if major != _abi.RAFS_VERSION_MAJOR or minor < _abi.RAFS_VERSION_MINOR:
+        wanted = f"{_abi.RAFS_VERSION_MAJOR}.{_abi.RAFS_VERSION_MINOR}"
+        age = "old" if (major, minor) < (_abi.RAFS_VERSION_MAJOR,
+                                         _abi.RAFS_VERSION_MINOR) else "new"
+        raise LibraryError(f"{path} is librafs {version}, which is too {age}: this package is "
+                           f"for {wanted} and later versions {_abi.RAFS_VERSION_MAJOR}.x")
+
+
+def _load() -> ctypes.CDLL:
+    tried = []
+    for path in _candidates():
+        try:
+            library = ctypes.CDLL(path)
+        except OSError as error:
+            tried.append(f"{path}: {error}")
+            continue
+        if not hasattr(library, "rafs_version"):
+            raise LibraryError(f"{path} is not librafs: it has no rafs_version()")
+        _check_version(library, path)
+        for name, (result, arguments) in _abi.FUNCTIONS.items():
+            try:
+                function = getattr(library, name)
+            except AttributeError:
+                raise LibraryError(f"{path} lacks {name}(): it is older than this package "
+                                   "or another library") from None
+            function.restype, function.argtypes = result, arguments
+        return library
+    raise LibraryError("librafs is not found; install it, or say where it is in RAFS_LIBRARY. "
+                       "Tried: " + "; ".join(tried))
+
+
+#: The library, its functions typed.
+lib = _load()
+_process = os.getpid()
+
+
+def check_process() -> None:
+    """Handles do not survive fork(): the child lacks their threads and shares their locks."""
+    if os.getpid() != _process:
+        raise RuntimeError("librafs was used before fork(): a child opens its own images, in a "
+                           "process that it started with spawn or exec")
+
+
+class Cancel:
+    """A token that stops calls from any thread."""
+
+    def __init__(self) -> None:
+        self.handle = ctypes.c_void_p()
+        call(lib.rafs_cancel_new, ctypes.byref(self.handle))
+
+    def fire(self) -> None:
+        """Every call that looks at the token ends soon."""
+        lib.rafs_cancel_fire(self.handle)
+
+    def __del__(self, free: Any = lib.rafs_cancel_free) -> None:
+        if self.handle:
+            free(self.handle)
+
+
+def limits(timeout: float | None, cancel: Cancel | None) -> _abi.Call:
+    """A `rafs_call` that ends after so many seconds, or when the token is fired."""
+    out = _abi.Call()
+    if timeout is not None and timeout < 0:
+        raise ValueError("timeout is negative")
+    # 0 means no deadline to the library; to people it means at once.
+    milliseconds = 0 if timeout is None else max(1, min(int(timeout * 1000), 1 << 40))
+    lib.rafs_call_init(ctypes.byref(out), None, milliseconds, cancel.handle if cancel else None)
+    return out
+
+
+def call(function: Any, *arguments: Any, path: str | None = None) -> None:
+    """Call a function whose last argument is the error; raise what it reports."""
+    check_process()
+    error = _abi.Error()
+    code = function(*arguments, ctypes.byref(error))
+    if code < 0:
+        raise_for(code, error, path)
+
+
+class _Helper:
+    """A thread that makes one call after the other, so that its caller can be interrupted."""
+
+    def __init__(self) -> None:
+        self.work: queue.SimpleQueue[tuple[Callable[[], Any], Any]] = queue.SimpleQueue()
+        threading.Thread(target=self.run, name="rafs", daemon=True).start()
+
+    def run(self) -> None:
+        while True:
+            work, answer = self.work.get()
+            try:
+                answer.put((work(), None))
+            except BaseException as error:
+                answer.put((None, error))
+            del work, answer
+
+
+_helpers: list[_Helper] = []
+
+
+@contextmanager
+def _helper() -> Iterator[_Helper]:
+    one = _helpers.pop() if _helpers else _Helper()
+    yield one
+    _helpers.append(one)
+
+
+def interruptible(work: Callable[[Cancel | None], T]) -> T:
+    """Do what may wait for the network. In the main thread Ctrl-C fires the token that `work`
+    is given, and KeyboardInterrupt comes out when it has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        return work(None)
+    cancel = Cancel()
+    answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+    with _helper() as helper:
+        helper.work.put((lambda: work(cancel), answer))
+        try:
+            value, error = answer.get()
+        except BaseException:
+            cancel.fire()
+            answer.get()  # what it reads into is ours again
+            raise
+    if error is not None:
+        raise error
+    return value  # type: ignore[no-any-return]
