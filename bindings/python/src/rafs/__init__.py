@@ -22,10 +22,11 @@ from .errors import (
 )
 from .errors import RafsTimeoutError as TimeoutError
 from .image import Blob, CheckResult, Chunk, DirEntry, File, Finding, Image, Info, Stat, open
+from .path import Path
 
 __all__ = [
     "ArgumentError", "Backend", "BackendError", "Blob", "CancelledError", "CheckResult", "Chunk",
     "CorruptError", "Credentials", "DirEntry", "File", "Finding", "Image", "Info",
-    "LibraryError", "LimitError", "NotFound", "RafsError", "Stat", "TimeoutError",
+    "LibraryError", "LimitError", "NotFound", "Path", "RafsError", "Stat", "TimeoutError",
     "UnsupportedError", "__version__", "errors", "open",
 ]

@@ -452,10 +452,11 @@ class Image:
             base = place.rstrip("/") + "/"
             pending.extend(base + name for name in reversed(folders))
 
-    def glob(self, pattern: str) -> Iterator[str]:
-        """Paths that match: `*`, `?` and `[…]` within a name, `**` for any directories."""
+    def glob(self, pattern: str, top: StrPath = "/") -> Iterator[str]:
+        """Paths below `top` that match: `*`, `?` and `[…]` within a name, `**` for any
+        directories."""
         parts = [part for part in pattern.split("/") if part]
-        yield from self._glob("/", parts)
+        yield from self._glob(os.fspath(top), parts)
 
     def _glob(self, place: str, parts: list[str]) -> Iterator[str]:
         if not parts:
@@ -589,6 +590,35 @@ class Image:
                             f"{kind}:{bytes(extent.digest).hex()}")
             last = extents[count.value - 1]
             offset = last.file_offset + last.length
+
+    def prefetch(self, paths: Sequence[StrPath] = (), *,
+                 ranges: Sequence[tuple[StrPath, int, int]] = (), everything: bool = False,
+                 threads: int = 0, ignore_errors: bool = False) -> dict[str, int]:
+        """Fetch beforehand, in few large requests: files, directories with all below, ranges
+        (path, offset, length), or everything; with a cache it stays there. Gives counts."""
+        options = _abi.PrefetchOptions(ctypes.sizeof(_abi.PrefetchOptions))
+        options.threads = threads
+        options.what = _abi.RAFS_PREFETCH_ALL if everything else _abi.RAFS_PREFETCH_LIST
+        texts = [os.fsencode(path) for path in paths]
+        options.paths = (ctypes.c_char_p * max(1, len(texts)))(*texts)
+        options.path_count = len(texts)
+        parts = [_abi.PrefetchRange(self._resolve(path), offset, length)
+                 for path, offset, length in ranges]
+        options.ranges = (_abi.PrefetchRange * max(1, len(parts)))(*parts)
+        options.range_count = len(parts)
+        handle = ctypes.c_void_p()
+        self._call(lib.rafs_prefetch_start, ctypes.byref(options), ctypes.byref(handle), None)
+        progress = _abi.PrefetchProgress(ctypes.sizeof(_abi.PrefetchProgress))
+        try:
+            self._wait(lambda limit: call(lib.rafs_prefetch_wait, handle, ctypes.byref(limit)))
+        except RafsError:
+            if not ignore_errors:
+                raise
+        finally:
+            lib.rafs_prefetch_get_progress(handle, ctypes.byref(progress), None)
+            lib.rafs_prefetch_free(handle)
+        return {name: getattr(progress, name) for name, *_ in _abi.PrefetchProgress._fields_
+                if name not in ("struct_size", "ended")}
 
     # ---- the whole ------------------------------------------------------------------
 
