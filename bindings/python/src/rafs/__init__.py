@@ -9,6 +9,7 @@
 from . import errors
 from ._abi import RAFS_VERSION_STRING as __version__
 from ._sources import Backend, Credentials
+from .building import BuildResult, PushResult, build, convert, merge, push
 from .errors import (
     ArgumentError,
     BackendError,
@@ -25,8 +26,9 @@ from .image import Blob, CheckResult, Chunk, DirEntry, File, Finding, Image, Inf
 from .path import Path
 
 __all__ = [
-    "ArgumentError", "Backend", "BackendError", "Blob", "CancelledError", "CheckResult", "Chunk",
+    "ArgumentError", "Backend", "BackendError", "Blob", "BuildResult", "CancelledError", "CheckResult", "Chunk",
     "CorruptError", "Credentials", "DirEntry", "File", "Finding", "Image", "Info",
-    "LibraryError", "LimitError", "NotFound", "Path", "RafsError", "Stat", "TimeoutError",
-    "UnsupportedError", "__version__", "errors", "open",
+    "LibraryError", "LimitError", "NotFound", "Path", "PushResult", "RafsError", "Stat", "TimeoutError",
+    "UnsupportedError", "__version__", "build", "convert",
+    "errors", "merge", "open", "push",
 ]

@@ -79,7 +79,7 @@ class PythonBackend:
     """A `rafs_backend` over an object with read_range()."""
 
     def __init__(self, source: Backend, keeper: Keeper) -> None:
-        types = dict(_abi.BackendOps._fields_)  # type: ignore[misc, arg-type]
+        types = dict(_abi.BackendOps._fields_)  # type: ignore[arg-type]
         blobs: dict[int, str] = {}
         numbers = iter(range(1, 1 << 62))
 
@@ -181,7 +181,7 @@ class CredentialSource:
     """`credentials=` as the library asks it."""
 
     def __init__(self, given: Credentials | None, keeper: Keeper) -> None:
-        types = dict(_abi.CredentialsSource._fields_)  # type: ignore[misc, arg-type]
+        types = dict(_abi.CredentialsSource._fields_)  # type: ignore[arg-type]
 
         def answer(host: str, repo: str, attempt: int) -> tuple[str, str] | None:
             if callable(given):

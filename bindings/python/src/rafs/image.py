@@ -445,7 +445,8 @@ class Image:
         pending = [os.fspath(top)]
         while pending:
             place = pending.pop()
-            folders, files = [], []
+            folders: list[str] = []
+            files: list[str] = []
             for entry in self.scandir(place):
                 (folders if entry.is_dir() else files).append(entry.name)
             yield place, folders, files
@@ -646,7 +647,7 @@ class Image:
 
     def check(self, *, metadata_only: bool = False) -> CheckResult:
         """Look at everything in the image. What is wrong is in the result and no exception."""
-        types = dict(_abi.CheckOptions._fields_)  # type: ignore[misc, arg-type]
+        types = dict(_abi.CheckOptions._fields_)  # type: ignore[arg-type]
         found: list[Finding] = []
         finding = types["finding"](lambda user, error: found.append(_text(error[0])))
         options = _abi.CheckOptions(ctypes.sizeof(_abi.CheckOptions))
