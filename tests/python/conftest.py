@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that the reference builder wrote, opened through Python."""
+import glob
+import json
+import os
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+GOLDEN = os.path.join(ROOT, "tests", "golden")
+sys.path.insert(0, os.path.join(ROOT, "bindings", "python", "src"))
+
+
+def variants():
+    return sorted(os.path.basename(path) for path in glob.glob(os.path.join(GOLDEN, "v[56]-*")))
+
+
+def listing(variant):
+    own = os.path.join(GOLDEN, variant, "expected.jsonl")
+    path = own if os.path.exists(own) else os.path.join(GOLDEN, "expected.jsonl")
+    with open(path, encoding="utf-8") as f:
+        return [json.loads(line) for line in f]
+
+
+def boot_of(variant):
+    """The bootstrap, or the blob that carries it."""
+    folder = os.path.join(GOLDEN, variant)
+    boot = os.path.join(folder, "image.boot")
+    if os.path.exists(boot):
+        return boot
+    return max(glob.glob(os.path.join(folder, "blobs", "*")), key=os.path.getsize)
+
+
+def open_variant(variant, **options):
+    import rafs
+    return rafs.open(boot_of(variant), blob_dir=os.path.join(GOLDEN, variant, "blobs"), **options)
+
+
+@pytest.fixture
+def image():
+    with open_variant("v6-zstd") as opened:
+        yield opened
