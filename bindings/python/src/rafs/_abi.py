@@ -95,6 +95,9 @@ RAFS_DIGEST_BLAKE3 = 0
 RAFS_DIGEST_BYTES = 32
 RAFS_DIGEST_SHA256 = 1
 RAFS_DIR_ATTR = 1
+RAFS_EROFS_OWN = 1
+RAFS_EROFS_SAME_PLACES = 2
+RAFS_EROFS_WHOLE = 1
 RAFS_EVENT_FAILOVER = 6
 RAFS_EVENT_HEDGE = 5
 RAFS_EVENT_RECEIVED = 1
@@ -122,6 +125,7 @@ RAFS_E_RANGE = -13
 RAFS_E_TIMEOUT = -6
 RAFS_E_UNSUPPORTED = -4
 RAFS_FAILURES_KEPT = 32
+RAFS_FILL_BLOCK = 4096
 RAFS_FLAG_EXPLICIT_UID_GID = 16
 RAFS_FLAG_HAS_XATTR = 32
 RAFS_FLAG_INLINED_CHUNK_DIGEST = 256
@@ -435,8 +439,24 @@ class WalkEntry(Structure):
     """`rafs_walk_entry`."""
 
 
+class ErofsProgress(Structure):
+    """`rafs_erofs_progress`."""
+
+
+class ErofsOptions(Structure):
+    """`rafs_erofs_options`."""
+
+
+class ErofsResult(Structure):
+    """`rafs_erofs_result`."""
+
+
 class FenceInfo(Structure):
     """`rafs_fence_info`."""
+
+
+class Filled(Structure):
+    """`rafs_filled`."""
 
 
 class LayoutOptions(Structure):
@@ -508,6 +528,9 @@ rafs_build_progress_fn = CFUNCTYPE(None, c_void_p, POINTER(BuildProgress))
 rafs_stream_fn = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t, POINTER(c_size_t), POINTER(Call), POINTER(Error))
 rafs_convert_progress_fn = CFUNCTYPE(None, c_void_p, POINTER(ConvertProgress))
 rafs_copy_progress_fn = CFUNCTYPE(None, c_void_p, POINTER(CopyProgress))
+rafs_write_fn = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t, POINTER(Call), POINTER(Error))
+rafs_erofs_progress_fn = CFUNCTYPE(None, c_void_p, POINTER(ErofsProgress))
+rafs_fence_there = CFUNCTYPE(c_int, c_void_p, c_uint32, c_uint64, c_uint64)
 
 Error._fields_ = [
     ("code", c_int32),
@@ -1032,11 +1055,38 @@ WalkEntry._fields_ = [
     ("reserved", c_uint32),
     ("attr", Attr),
 ]
+ErofsProgress._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("written", c_uint64),
+    ("total", c_uint64),
+]
+ErofsOptions._fields_ = [
+    ("struct_size", c_uint32),
+    ("flags", c_uint32),
+    ("progress", rafs_erofs_progress_fn),
+    ("progress_user", c_void_p),
+]
+ErofsResult._fields_ = [
+    ("struct_size", c_uint32),
+    ("flags", c_uint32),
+    ("size", c_uint64),
+    ("sha256", c_uint8 * 32),
+    ("devices", c_uint32),
+    ("reserved", c_uint32),
+    ("data_bytes", c_uint64),
+]
 FenceInfo._fields_ = [
     ("struct_size", c_uint32),
     ("blobs", c_uint32),
     ("entries", c_uint64),
     ("open", c_uint64),
+]
+Filled._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("begin", c_uint64),
+    ("end", c_uint64),
 ]
 LayoutOptions._fields_ = [
     ("struct_size", c_uint32),
@@ -1249,7 +1299,11 @@ STRUCTS: dict[str, type[Structure]] = {
     "rafs_attr": Attr,
     "rafs_dirent": Dirent,
     "rafs_walk_entry": WalkEntry,
+    "rafs_erofs_progress": ErofsProgress,
+    "rafs_erofs_options": ErofsOptions,
+    "rafs_erofs_result": ErofsResult,
     "rafs_fence_info": FenceInfo,
+    "rafs_filled": Filled,
     "rafs_layout_options": LayoutOptions,
     "rafs_prefetch_range": PrefetchRange,
     "rafs_prefetch_options": PrefetchOptions,
@@ -1456,6 +1510,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rafs_dir_open": (c_int, [c_void_p, c_uint64, c_uint32, POINTER(c_void_p), POINTER(Error)]),
     "rafs_dir_seek": (None, [c_void_p, c_uint64]),
     "rafs_env_init": (None, [POINTER(Env)]),
+    "rafs_erofs_options_init": (None, [POINTER(ErofsOptions)]),
     "rafs_error_init": (None, [POINTER(Error)]),
     "rafs_error_name": (c_char_p, [c_int32]),
     "rafs_error_set": (c_int, [POINTER(Error), c_int32, c_int32, c_char_p, c_char_p]),
@@ -1463,7 +1518,12 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rafs_fence_get_info": (c_int, [c_void_p, POINTER(FenceInfo), POINTER(Error)]),
     "rafs_fence_index": (c_int, [c_void_p, POINTER(Call), POINTER(Error)]),
     "rafs_fence_new": (c_int, [c_void_p, c_int32, POINTER(c_void_p), POINTER(Error)]),
-    "rafs_fence_open": (c_int, [c_void_p, c_uint32, c_uint64, c_uint64, POINTER(Error)]),
+    "rafs_fence_open": (
+        c_int,
+        [
+            c_void_p, c_uint32, c_uint64, c_uint64, rafs_fence_there, c_void_p, POINTER(Error)
+        ],
+    ),
     "rafs_fence_shut": (c_int, [c_void_p, c_uint32, c_uint64, c_uint64, POINTER(Error)]),
     "rafs_hash_final": (c_int, [c_void_p, POINTER(c_uint8)]),
     "rafs_hash_free": (None, [c_void_p]),
@@ -1479,6 +1539,18 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         ],
     ),
     "rafs_image_close": (None, [c_void_p]),
+    "rafs_image_fill": (
+        c_int,
+        [
+            c_void_p, c_uint32, c_uint64, c_uint64, POINTER(Filled), POINTER(Call), POINTER(Error)
+        ],
+    ),
+    "rafs_image_fill_file": (
+        c_int,
+        [
+            c_void_p, c_uint32, POINTER(c_int32), POINTER(c_uint64), POINTER(Call), POINTER(Error)
+        ],
+    ),
     "rafs_image_get_attr": (c_int, [c_void_p, c_uint64, POINTER(Attr), POINTER(Error)]),
     "rafs_image_get_blob": (c_int, [c_void_p, c_uint32, POINTER(BlobInfo), POINTER(Error)]),
     "rafs_image_get_counter": (c_int, [c_void_p, c_uint32, POINTER(c_uint64), POINTER(Error)]),
@@ -1496,6 +1568,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         ],
     ),
     "rafs_image_get_info": (c_int, [c_void_p, POINTER(ImageInfo), POINTER(Error)]),
+    "rafs_image_get_manifest": (c_int, [c_void_p, c_void_p, c_size_t, POINTER(Error)]),
     "rafs_image_get_missing": (
         c_int,
         [
@@ -1544,6 +1617,13 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         c_int,
         [
             c_void_p, c_char_p, POINTER(OpenOptions), POINTER(c_void_p), POINTER(Call),
+            POINTER(Error)
+        ],
+    ),
+    "rafs_image_open_erofs": (
+        c_int,
+        [
+            c_void_p, c_int32, c_uint64, POINTER(OpenOptions), POINTER(c_void_p), POINTER(Call),
             POINTER(Error)
         ],
     ),
@@ -1616,6 +1696,13 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         ],
     ),
     "rafs_image_unpin": (c_int, [c_void_p, POINTER(Error)]),
+    "rafs_image_write_erofs": (
+        c_int,
+        [
+            c_void_p, POINTER(ErofsOptions), rafs_write_fn, c_void_p, POINTER(ErofsResult),
+            POINTER(Call), POINTER(Error)
+        ],
+    ),
     "rafs_layout_options_init": (None, [POINTER(LayoutOptions)]),
     "rafs_metric_count": (c_uint32, []),
     "rafs_metric_get": (c_int, [c_uint32, POINTER(Metric), POINTER(Error)]),
@@ -1737,6 +1824,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         ],
     ),
     "rafs_trace_get_info": (c_int, [c_void_p, POINTER(TraceInfo), POINTER(Error)]),
+    "rafs_trace_keep": (c_int, [c_void_p, POINTER(Call), POINTER(Error)]),
     "rafs_trace_load": (
         c_int,
         [
