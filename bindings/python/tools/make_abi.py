@@ -29,22 +29,7 @@ HEADER = '''\
 # Written by tools/make_abi.py from the headers of librafs; do not edit.
 """The binary interface of librafs: constants, structures, functions."""
 # mypy: disable-error-code="assignment"
-from ctypes import (
-    CFUNCTYPE,
-    POINTER,
-    Structure,
-    c_char,
-    c_char_p,
-    c_int,
-    c_int32,
-    c_int64,
-    c_size_t,
-    c_uint8,
-    c_uint16,
-    c_uint32,
-    c_uint64,
-    c_void_p,
-)
+@IMPORTS@
 from typing import Any
 
 '''
@@ -197,10 +182,21 @@ def wrapped(start, items, end):
     return start + "\n" + "".join(f"    {item},\n" for item in items) + end
 
 
+def imports(body):
+    """The line for what is used of ctypes, sorted as ruff sorts."""
+    known = {"CFUNCTYPE", "POINTER", "Structure", "c_void_p", "c_char_p", *SCALARS.values()}
+    used = {name for name in known if re.search(rf"\b{name}\b", body)}
+    kinds = (str.isupper, lambda name: name[0].isupper() and not name.isupper(), str.islower)
+    # c_uint8 before c_uint32: numbers in names count as numbers.
+    names = [name for kind in kinds for name in sorted(filter(kind, used), key=lambda name: [
+        int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])]
+    return "from ctypes import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+
+
 def render(include):
     text = header_text(include)
     types = Types(text)
-    out = [HEADER]
+    out = []
     for name, value in sorted(types.constants.items()):
         out.append(f"{name} = {value!r}\n" if isinstance(value, str) else f"{name} = {value}\n")
     out.append("\n\n")
@@ -227,10 +223,8 @@ def render(include):
 
     for name in types.order:
         define(name)
-    structs = ", ".join(f'"{name}": {class_name(name)}' for name in types.order)
     out.append("\nSTRUCTS: dict[str, type[Structure]] = {\n" + "".join(
         f'    "{name}": {class_name(name)},\n' for name in types.order) + "}\n")
-    del structs
     out.append("\n# name: (result, arguments)\nFUNCTIONS: dict[str, tuple[Any, list[Any]]] = {\n")
     prototypes = re.findall(r"RAFS_API\s+([\w *]+?)\b(rafs_\w+)\s*\((.*?)\)\s*;", text, re.S)
     for result, name, arguments in sorted(prototypes, key=lambda p: p[1]):
@@ -242,7 +236,8 @@ def render(include):
                      "".join(f"            {line}\n" for line in lines) + "        ],\n    ),\n")
         out.append(entry)
     out.append("}\n")
-    return "".join(out)
+    body = "".join(out)
+    return HEADER.replace("@IMPORTS@", imports(body)) + body
 
 
 def main():

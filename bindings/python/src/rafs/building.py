@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from . import _abi
 from ._library import Cancel, call, interruptible, lib, limits
 from ._sources import Credentials, CredentialSource, Http, Keeper, Library, array
+from ._types import StrPath
 from .errors import RafsError
-from .image import Image, StrPath
+from .image import Image
 from .image import open as open_image
 
 #: Called with (bytes done, bytes in all or 0 where nobody knows).
@@ -159,7 +160,7 @@ def _build_options(work: _Work, *, fs_version: int, compressor: str, level: int,
     return options
 
 
-def build(source: Union[StrPath, Sequence[StrPath]], out: StrPath, *, fs_version: int = 6,
+def build(source: StrPath | Sequence[StrPath], out: StrPath, *, fs_version: int = 6,
           compressor: str = "zstd", level: int = 0, chunk_size: int = 0, batch_size: int = 0,
           digest: str = "blake3", threads: int = 0, dictionaries: Sequence[Image] = (),
           prefetch: Sequence[StrPath] = (), exclude: Sequence[str] = (),
@@ -225,21 +226,25 @@ def _run_build(work: _Work, sources: Sequence[StrPath], options: _abi.BuildOptio
         if number:
             work.run(lambda limit: call(lib.rafs_builder_next_layer, builder.handle,
                                         ctypes.byref(limit)), timeout)
-        name = os.fsencode(source)
-        if os.path.isdir(source):
-            work.run(lambda limit: call(lib.rafs_builder_add_directory, builder.handle, name,
-                                        ctypes.byref(limit), path=os.fsdecode(name)), timeout)
-            continue
-        fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            work.run(lambda limit: call(lib.rafs_builder_add_tar_fd, builder.handle, fd, name,
-                                        ctypes.byref(limit)), timeout)
-        finally:
-            os.close(fd)
+        _add_source(work, builder, source, timeout)
     return _finish(work, builder, bootstrap, timeout)
 
 
-def merge(images: Sequence[Union[StrPath, Image]], out: StrPath, *, force: bool = False,
+def _add_source(work: _Work, builder: Library, source: StrPath, timeout: float | None) -> None:
+    name = os.fsencode(source)
+    if os.path.isdir(source):
+        work.run(lambda limit: call(lib.rafs_builder_add_directory, builder.handle, name,
+                                    ctypes.byref(limit), path=os.fsdecode(name)), timeout)
+        return
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        work.run(lambda limit: call(lib.rafs_builder_add_tar_fd, builder.handle, fd, name,
+                                    ctypes.byref(limit)), timeout)
+    finally:
+        os.close(fd)
+
+
+def merge(images: Sequence[StrPath | Image], out: StrPath, *, force: bool = False,
           dictionaries: Sequence[Image] = (), timeout: float | None = None) -> BuildResult:
     """Lay images over each other, the lowest first: a bootstrap that refers to their blobs,
     which are not touched. `out` is its path."""

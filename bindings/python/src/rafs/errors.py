@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from . import _abi
-
-if TYPE_CHECKING:
-    from ctypes import c_char_p  # noqa: F401
 
 
 class RafsError(OSError):
@@ -87,6 +83,11 @@ _STAGES = {value: name[len("RAFS_STAGE_"):].lower()
            for name, value in vars(_abi).items() if name.startswith("RAFS_STAGE_")}
 
 
+def name_of(code: int) -> str:
+    """The name of an error code of the library."""
+    return _NAMES.get(code, "RAFS_E_?")
+
+
 def raise_for(code: int, error: _abi.Error, path: str | None = None) -> None:
     """Raise the exception that a failed call stands for."""
     if code == _abi.RAFS_E_NOMEM:
@@ -99,7 +100,7 @@ def raise_for(code: int, error: _abi.Error, path: str | None = None) -> None:
     if not error.text:
         message = os.strerror(number)
     made = _CLASSES.get(code, RafsError)(number, message, path)
-    made.code = _NAMES.get(code, "RAFS_E_?")
+    made.code = name_of(code)
     made.stage = _STAGES.get(error.stage, "?")
     made.object = thing
     made.offset = error.offset if error.has_offset else None

@@ -8,192 +8,21 @@ import fnmatch
 import io
 import os
 import stat as stat_module
-import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, Union
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from . import _abi
-from ._library import Cancel, call, check_process, interruptible, lib, limits
-from ._sources import (
-    Backend,
-    Credentials,
-    CredentialSource,
-    Http,
-    Keeper,
-    Library,
-    PythonBackend,
-    array,
-)
-from .errors import BackendError, RafsError, RafsTimeoutError
-
-StrPath = Union[str, "os.PathLike[str]"]
+from ._file import File
+from ._library import call, check_process, lib
+from ._opening import How, Opened
+from ._sources import Backend, Credentials
+from ._types import Blob, CheckResult, Chunk, DirEntry, Finding, Info, Stat, StrPath, finding_of
+from .errors import RafsError
 
 #: Bytes of names and entries that one call for a directory brings.
 _NAMES_ROOM = 64 * 1024
 _ENTRIES = 512
-
-
-@dataclass(frozen=True)
-class Stat:
-    """Attributes of an inode, named as in `os.stat_result`."""
-
-    st_mode: int
-    st_ino: int
-    st_nlink: int
-    st_uid: int
-    st_gid: int
-    st_size: int
-    st_mtime_ns: int
-    st_blocks: int
-    st_rdev: int
-
-    @property
-    def st_mtime(self) -> float:
-        """Seconds since 1970."""
-        return self.st_mtime_ns / 1e9
-
-    @classmethod
-    def _of(cls, attr: _abi.Attr) -> Stat:
-        return cls(attr.mode, attr.ino, attr.nlink, attr.uid, attr.gid, attr.size,
-                   attr.mtime_sec * 1_000_000_000 + attr.mtime_nsec, attr.blocks,
-                   os.makedev(attr.rdev_major, attr.rdev_minor))
-
-
-@dataclass(frozen=True)
-class DirEntry:
-    """A name in a directory, as `os.scandir` has it; nothing is asked again."""
-
-    name: str
-    path: str
-    _stat: Stat
-
-    def stat(self) -> Stat:
-        """Attributes of the name itself: links are not followed."""
-        return self._stat
-
-    def inode(self) -> int:
-        """Inode number."""
-        return self._stat.st_ino
-
-    def is_dir(self) -> bool:
-        """Is it a directory?"""
-        return stat_module.S_ISDIR(self._stat.st_mode)
-
-    def is_file(self) -> bool:
-        """Is it a regular file?"""
-        return stat_module.S_ISREG(self._stat.st_mode)
-
-    def is_symlink(self) -> bool:
-        """Is it a symbolic link?"""
-        return stat_module.S_ISLNK(self._stat.st_mode)
-
-
-@dataclass(frozen=True)
-class Info:
-    """Facts about an image."""
-
-    version: int  #: 5 or 6
-    inodes: int  #: as the image claims
-    chunk_size: int  #: bytes of a full chunk
-    bootstrap_bytes: int
-    pinned: bool  #: everything follows from a digest that the caller gave
-    blobs: tuple[Blob, ...]
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A data blob."""
-
-    id: str
-    chunks: int  #: 0 where the image does not say
-    compressed_size: int  #: bytes
-    uncompressed_size: int  #: bytes
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A part of a file and where its bytes lie."""
-
-    file_offset: int
-    length: int
-    hole: bool  #: reads as zeros; the rest means nothing
-    blob: int  #: index in Info.blobs
-    number: int
-    compressed_offset: int
-    compressed_size: int
-    digest: str  #: "sha256:HEX" or "blake3:HEX" of the uncompressed bytes
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that a check found."""
-
-    code: str
-    object: str
-    offset: int | None
-    text: str
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What a check of a whole image saw."""
-
-    inodes: int
-    chunks: int
-    bytes: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def good(self) -> bool:
-        """Nothing was found."""
-        return not self.findings
-
-
-def _text(error: _abi.Error) -> Finding:
-    return Finding(next((name for name, value in vars(_abi).items()
-                         if name.startswith("RAFS_E_") and value == error.code), "RAFS_E_?"),
-                   error.object.decode("utf-8", "replace"),
-                   error.offset if error.has_offset else None,
-                   error.text.decode("utf-8", "replace"))
-
-
-class _Handles:
-    """All that an image holds, freed in order, once, whoever is first."""
-
-    def __init__(self) -> None:
-        self.stack = ExitStack()
-        self.lock = threading.Lock()
-        self.free = threading.Condition(self.lock)
-        self.calls = 0
-        self.closing = False
-        self.cancel = Cancel()
-
-    def enter(self) -> None:
-        with self.lock:
-            if self.closing:
-                raise ValueError("the image is closed")
-            self.calls += 1
-
-    def leave(self) -> None:
-        with self.lock:
-            self.calls -= 1
-            if self.calls == 0:
-                self.free.notify_all()
-
-    def close(self) -> None:
-        """Calls under way are cancelled and waited for."""
-        with self.lock:
-            if self.closing:
-                return
-            self.closing = True
-            if self.calls:
-                self.cancel.fire()
-            while self.calls:
-                self.free.wait()
-        self.stack.close()
 
 
 class Image:
@@ -206,174 +35,59 @@ class Image:
     def __init__(self) -> None:
         raise TypeError("images are made by rafs.open()")
 
-    _handle: ctypes.c_void_p
-    _handles: _Handles
-    _keeper: Keeper
-    _timeout: float | None
-    _waits: bool  # for the network or for Python: Ctrl-C has to come through
+    _opened: Opened
 
     # ---- opening and closing --------------------------------------------------------
 
     @classmethod
-    def _open(cls, reference: StrPath | Backend | bytes, *, blob_dir: StrPath | None,
-              backends: Sequence[Backend | StrPath], expect_digest: str | None,
-              credentials: Credentials | None, cache: StrPath | None, timeout: float | None,
-              platform: str | None, plain_http: bool, insecure: bool,
-              ca_file: str | None, name: str | None) -> Image:
+    def _open(cls, how: How) -> Image:
         check_process()
         image = object.__new__(cls)
-        handles, keeper = _Handles(), Keeper()
-        image._handle, image._handles, image._keeper = ctypes.c_void_p(), handles, keeper
-        image._timeout, image._waits = timeout, False
-        finalizer = weakref.finalize(image, handles.close)
+        image._opened = opened = Opened(how)
+        finalizer = weakref.finalize(image, opened.handles.close)
         try:
-            image._assemble(reference, blob_dir, backends, expect_digest, credentials, cache,
-                            platform, plain_http, insecure, ca_file, name)
+            opened.open()
         except BaseException:
             finalizer()
             raise
         return image
 
-    def _assemble(self, reference: Any, blob_dir: StrPath | None,
-                  backends: Sequence[Backend | StrPath], expect_digest: str | None,
-                  credentials: Credentials | None, cache: StrPath | None, platform: str | None,
-                  plain_http: bool, insecure: bool, ca_file: str | None,
-                  name: str | None) -> None:
-        stack = self._handles.stack
-        options = _abi.OpenOptions(ctypes.sizeof(_abi.OpenOptions))
-        text = os.fspath(reference) if isinstance(reference, os.PathLike) else reference
-        env = _abi.Env(ctypes.sizeof(_abi.Env))
-        env.cancel = self._handles.cancel.handle
-        options.env = ctypes.pointer(env)
-        options.expect_digest = expect_digest.encode() if expect_digest else None
-        options.name = os.fsencode(name) if name else None
-        if cache is not None:
-            opened = ctypes.c_void_p()
-            call(lib.rafs_cache_open, os.fsencode(cache), None, ctypes.byref(opened))
-            stack.callback(lib.rafs_cache_close, opened)
-            options.cache = opened
-        http: Http | None = None
-
-        def client() -> Http:
-            nonlocal http
-            if http is None:
-                http = Http(insecure=insecure, ca_file=ca_file)
-                stack.callback(http.free)
-            return http
-
-        registry = _abi.RegistryOptions(ctypes.sizeof(_abi.RegistryOptions))
-        source = CredentialSource(credentials, self._keeper)
-        registry.flags = _abi.RAFS_REGISTRY_PLAIN_HTTP if plain_http else 0
-        registry.credentials = ctypes.pointer(source.source)
-        registry.platform = platform.encode() if platform else None
-        self._keep = (env, source, registry)
-        sources: list[Any] = []
-        for one in ([blob_dir] if blob_dir is not None else []) + list(backends):
-            made = self._source(one, client)
-            stack.callback(made.free)
-            sources.append(made)
-        options.backends = array([one.handle for one in sources])
-        options.backend_count = len(sources)
-        self._keep_options = options
-        remote = isinstance(text, str) and text.startswith(("docker://", "http://", "https://"))
-        self._waits = self._waits or remote
-        work = self._opening(text, options, registry, client)
-        try:
-            if self._waits:
-                interruptible(lambda cancel: work(limits(self._timeout, cancel)))
-            else:
-                work(limits(self._timeout, None))
-        except RafsError as error:
-            self._keeper.raise_instead(error)
-            raise
-        stack.callback(lib.rafs_image_close, self._handle)
-
-    def _source(self, given: Any, client: Any) -> Any:
-        if isinstance(given, (str, os.PathLike)):
-            place = os.fspath(given)
-            if place.startswith(("http://", "https://")):
-                self._waits = True
-                return Library(lib.rafs_backend_new_http, client().handle, place.encode())
-            return Library(lib.rafs_backend_new_directory, os.fsencode(place), None)
-        if isinstance(given, Backend):
-            self._waits = True
-            return PythonBackend(given, self._keeper)
-        raise TypeError(f"a source of blobs is a directory, a URL or an object with "
-                        f"read_range(), not {type(given).__name__}")
-
-    def _opening(self, text: Any, options: _abi.OpenOptions, registry: _abi.RegistryOptions,
-                 client: Any) -> Any:
-        handle = ctypes.byref(self._handle)
-        with_options = ctypes.byref(options)
-        if isinstance(text, (bytes, bytearray, memoryview)):
-            data = bytes(text)
-            self._data = data  # borrowed by the library
-            return lambda limit: call(lib.rafs_image_open_memory, data, len(data), with_options,
-                                      handle, ctypes.byref(limit))
-        if not isinstance(text, str):
-            raise TypeError(f"an image is a path, a reference or bytes, not "
-                            f"{type(text).__name__}")
-        if text.startswith("docker://"):
-            return lambda limit: call(lib.rafs_image_open_registry, client().handle,
-                                      text.encode(), ctypes.byref(registry), with_options,
-                                      handle, ctypes.byref(limit), path=text)
-        if text.startswith(("oci:", "oci-archive:")):
-            place, _, tag = text.partition(":")[2].partition(":")
-            layout = _abi.LayoutOptions(ctypes.sizeof(_abi.LayoutOptions), 0, registry.platform)
-            return lambda limit: call(lib.rafs_image_open_layout, os.fsencode(place),
-                                      tag.encode() if tag else None, ctypes.byref(layout),
-                                      with_options, handle, ctypes.byref(limit), path=text)
-        if text.startswith(("http://", "https://")):
-            base, _, last = text.rpartition("/")
-            whole = Library(lib.rafs_backend_new_http, client().handle, base.encode())
-            self._handles.stack.callback(whole.free)
-            if options.backend_count == 0:
-                options.backends = array([whole.handle])
-                options.backend_count = 1
-            return lambda limit: call(lib.rafs_image_open_backend, whole.handle, last.encode(),
-                                      with_options, handle, ctypes.byref(limit), path=text)
-        return lambda limit: call(lib.rafs_image_open_path, os.fsencode(text), with_options,
-                                  handle, ctypes.byref(limit), path=text)
+    @property
+    def _handle(self) -> ctypes.c_void_p:
+        return self._opened.handle
 
     def close(self) -> None:
         """Close the image. Calls of other threads are cancelled and waited for; closing twice
         is fine, using it afterwards is ValueError."""
-        self._handles.close()
+        self._opened.handles.close()
 
     @property
     def closed(self) -> bool:
         """Was it closed?"""
-        return self._handles.closing
+        return self._opened.handles.closing
 
     def __enter__(self) -> Image:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
     # ---- calling --------------------------------------------------------------------
 
     def _call(self, function: Any, *arguments: Any, path: str | None = None) -> None:
         """For what never waits longer than a disk."""
-        self._handles.enter()
+        self._opened.handles.enter()
         try:
-            call(function, self._handle, *arguments, path=path)
+            call(function, self._opened.handle, *arguments, path=path)
         finally:
-            self._handles.leave()
+            self._opened.handles.leave()
 
     def _wait(self, work: Any) -> None:
         """For what may wait: work(rafs_call)."""
-        self._handles.enter()
+        self._opened.handles.enter()
         try:
-            if self._waits:
-                interruptible(lambda cancel: work(limits(self._timeout, cancel)))
-            else:
-                work(limits(self._timeout, None))
-        except RafsError as error:
-            self._keeper.raise_instead(error)
-            raise
+            self._opened.run(work)
         finally:
-            self._handles.leave()
+            self._opened.handles.leave()
 
     def _resolve(self, path: StrPath, follow: bool = True) -> int:
         ino = ctypes.c_uint64()
@@ -578,7 +292,7 @@ class Image:
         extents, count, offset = (_abi.Extent * 256)(), ctypes.c_size_t(), 0
         while True:
             at = offset
-            self._wait(lambda limit: call(
+            self._wait(lambda limit, at=at: call(
                 lib.rafs_image_get_extents, self._handle, ino, at, extents, 256,
                 ctypes.byref(count), ctypes.byref(limit), path=text))
             if count.value == 0:
@@ -649,7 +363,7 @@ class Image:
         """Look at everything in the image. What is wrong is in the result and no exception."""
         types = dict(_abi.CheckOptions._fields_)  # type: ignore[arg-type]
         found: list[Finding] = []
-        finding = types["finding"](lambda user, error: found.append(_text(error[0])))
+        finding = types["finding"](lambda user, error: found.append(finding_of(error[0])))
         options = _abi.CheckOptions(ctypes.sizeof(_abi.CheckOptions))
         options.flags = _abi.RAFS_CHECK_METADATA_ONLY if metadata_only else 0
         options.finding = finding
@@ -657,72 +371,6 @@ class Image:
         self._wait(lambda limit: call(lib.rafs_image_check, self._handle, ctypes.byref(options),
                                       ctypes.byref(result), ctypes.byref(limit)))
         return CheckResult(result.inodes, result.chunks, result.bytes, tuple(found))
-
-
-class File(io.RawIOBase):
-    """A file of an image, for reading; every byte is verified. Made by Image.open()."""
-
-    def __init__(self, image: Image, path: StrPath) -> None:
-        super().__init__()
-        self._image = image
-        self.name = os.fspath(path)
-        self._ino = image._resolve(path)
-        status = image._stat(self._ino, self.name)
-        if stat_module.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(21, "is a directory", self.name)
-        self._size = status.st_size
-        self._at = 0
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def _open_or_raise(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill memory; fewer bytes only where the file ends."""
-        self._open_or_raise()
-        view = memoryview(buffer).cast("B")
-        n = self._image._readinto(self._ino, self._at, view, self.name)
-        self._at += n
-        return n
-
-    def readall(self) -> bytes:
-        """All that is left."""
-        self._open_or_raise()
-        out = bytearray(max(0, self._size - self._at))
-        view = memoryview(out)
-        done = 0
-        while done < len(out):
-            n = self.readinto(view[done:])
-            if n == 0:
-                break
-            done += n
-        del view
-        return bytes(out[:done])
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move; past the end is allowed."""
-        self._open_or_raise()
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence)
-        if base is None:
-            raise ValueError(f"whence {whence} is not known")
-        if base + offset < 0:
-            raise ValueError("a position before the file")
-        self._at = min(base + offset, (1 << 63) - 1)
-        return self._at
-
-    def tell(self) -> int:
-        """Where the next byte comes from."""
-        self._open_or_raise()
-        return self._at
-
 
 def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
          backends: Sequence[Backend | StrPath] = (), expect_digest: str | None = None,
@@ -750,11 +398,9 @@ def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
     >>> with rafs.open("image.boot", blob_dir="blobs") as image:  # doctest: +SKIP
     ...     print(image.read_text("/etc/os-release"))
     """
-    return Image._open(reference, blob_dir=blob_dir, backends=backends,
-                       expect_digest=expect_digest, credentials=credentials, cache=cache,
-                       timeout=timeout, platform=platform, plain_http=plain_http,
-                       insecure=insecure, ca_file=ca_file, name=name)
+    return Image._open(How(reference, blob_dir, backends, expect_digest, credentials, cache,
+                           timeout, platform, plain_http, insecure, ca_file, name))
 
 
-__all__ = ["BackendError", "Blob", "CheckResult", "Chunk", "DirEntry", "File", "Finding", "Image",
-           "Info", "Iterable", "RafsTimeoutError", "Stat", "open"]
+__all__ = ["Blob", "CheckResult", "Chunk", "DirEntry", "File", "Finding", "Image", "Info", "Stat",
+           "open"]

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of an image, as Python's own file objects."""
+from __future__ import annotations
+
+import io
+import os
+import stat as stat_module
+from typing import TYPE_CHECKING, Any
+
+from ._types import StrPath
+
+if TYPE_CHECKING:
+    from .image import Image
+
+
+class File(io.RawIOBase):
+    """A file of an image, for reading; every byte is verified. Made by Image.open()."""
+
+    def __init__(self, image: Image, path: StrPath) -> None:
+        super().__init__()
+        self._image = image
+        self.name = os.fspath(path)
+        self._ino = image._resolve(path)
+        status = image._stat(self._ino, self.name)
+        if stat_module.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(21, "is a directory", self.name)
+        self._size = status.st_size
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def _open_or_raise(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill memory; fewer bytes only where the file ends."""
+        self._open_or_raise()
+        view = memoryview(buffer).cast("B")
+        n = self._image._readinto(self._ino, self._at, view, self.name)
+        self._at += n
+        return n
+
+    def readall(self) -> bytes:
+        """All that is left."""
+        self._open_or_raise()
+        out = bytearray(max(0, self._size - self._at))
+        view = memoryview(out)
+        done = 0
+        while done < len(out):
+            n = self.readinto(view[done:])
+            if n == 0:
+                break
+            done += n
+        del view
+        return bytes(out[:done])
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move; past the end is allowed."""
+        self._open_or_raise()
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence)
+        if base is None:
+            raise ValueError(f"whence {whence} is not known")
+        if base + offset < 0:
+            raise ValueError("a position before the file")
+        self._at = min(base + offset, (1 << 63) - 1)
+        return self._at
+
+    def tell(self) -> int:
+        """Where the next byte comes from."""
+        self._open_or_raise()
+        return self._at
