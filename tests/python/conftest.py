@@ -10,7 +10,8 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 GOLDEN = os.path.join(ROOT, "tests", "golden")
-sys.path.insert(0, os.path.join(ROOT, "bindings", "python", "src"))
+if not os.environ.get("RAFS_INSTALLED"):  # else the package that is installed is tested
+    sys.path.insert(0, os.path.join(ROOT, "bindings", "python", "src"))
 
 
 def variants():

@@ -2,7 +2,7 @@
 # Sourced by tests/run and examples/try: what a machine lacks, and how to get it.
 #
 # A need is KIND:THING=PACKAGE, where KIND:THING can be looked for on any system (cmd: a
-# program, pc: a pkg-config module, header: a file of the C library) and PACKAGE is
+# program, pc: a pkg-config module, header: a file of the C library, py: a module) and PACKAGE is
 # Debian's name for what brings it. Looking takes milliseconds, so it is done each time.
 
 need_is_there() { # KIND:THING
@@ -10,6 +10,7 @@ need_is_there() { # KIND:THING
     cmd:*) command -v "${1#cmd:}" >/dev/null 2>&1 ;;
     pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
     header:*) [ -e "/usr/include/${1#header:}" ] ;;
+    py:*) python3 -c "import ${1#py:}" 2>/dev/null ;;
     esac
 }
 
