@@ -25,6 +25,9 @@ enum {
     FLOW_MIN_NEAR = 8 << 20,
     FLOW_JOB = 1 << 20, /* of a blob, in one job */
     FLOW_CHUNKS = 512,  /* looked at for one job */
+    /* Reads in order that show somebody who goes through. One alone, however long, may be
+     * of somebody who picks: what lies behind it would travel for nothing. */
+    ENOUGH = 2,
 };
 
 /* Nobody waits for these reads, but none may last for ever. */
@@ -37,6 +40,7 @@ struct stream {
     uint64_t at;     /* where it is */
     uint64_t high;   /* end of what was asked for */
     uint64_t queued; /* end of what is read ahead */
+    uint32_t reads;  /* that went on where others had been; see ENOUGH */
 };
 
 /*
@@ -48,8 +52,9 @@ struct flow {
     uint32_t blob; /* its index plus one; 0: none */
     uint32_t next; /* number of the chunk behind those queued */
     uint64_t first, high, queued;
-    uint64_t used; /* when, in uses of its set */
-    uint64_t read; /* of what lies between first and high */
+    uint64_t used;  /* when, in uses of its set */
+    uint64_t read;  /* of what lies between first and high */
+    uint32_t reads; /* that brought it on; see ENOUGH */
 };
 
 /* A chunk that lies elsewhere, such as one that files share, is no end of a flow: it may
@@ -215,7 +220,7 @@ static uint64_t distance_of(const struct ahead *ahead, const struct stream *stre
 {
     uint64_t run = stream->high - stream->first;
 
-    if (strict(ahead) || run < RUN_MIN)
+    if (strict(ahead) || run < RUN_MIN || stream->reads < ENOUGH)
         return 0;
     return rafsi_min(run > AHEAD_FIRST ? run : AHEAD_FIRST, ahead->most);
 }
@@ -276,10 +281,13 @@ void rafsi_ahead_note(struct rafsi_reader *reader, const struct rafsi_node *file
         stream->first = offset;
         stream->high = until;
         stream->queued = 0;
+        stream->reads = offset == 0 ? ENOUGH : 1; /* who begins at the start goes on */
     }
     stream->at = offset;
-    if (until > stream->high)
+    if (until > stream->high) {
         stream->high = until;
+        stream->reads += stream->reads < ENOUGH;
+    }
     post_up_to_goal(ahead, stream, file, offset, until);
     atomic_flag_clear_explicit(&stream->busy, memory_order_release);
 }
@@ -350,14 +358,16 @@ static struct flow *flow_of(struct ahead *ahead, struct flow_set *set,
 
 /* The set is held. */
 static bool flow_on(struct ahead *ahead, struct flow *flow,
-                    const struct chunk_record *record, bool blind)
+                    const struct chunk_record *record, enum rafsi_ahead_how how)
 {
     uint64_t end = record->uncompressed_offset + record->uncompressed_size;
     uint64_t run, distance, most;
+    bool blind = how == AHEAD_BLIND;
 
     if (end > flow->high) {
         flow->high = end;
         flow->read += record->uncompressed_size;
+        flow->reads += how != AHEAD_WITHIN && flow->reads < ENOUGH;
     }
     if (end > flow->queued) {
         flow->queued = end;
@@ -366,7 +376,7 @@ static bool flow_on(struct ahead *ahead, struct flow *flow,
     run = flow->high - flow->first;
     /* Whoever picks files here and there wants few of those between. */
     if (run < (ahead->reader->near && !blind ? FLOW_MIN_NEAR : FLOW_MIN) ||
-        flow->read < run / 8 * 7)
+        flow->read < run / 8 * 7 || (!blind && flow->reads < ENOUGH))
         return false;
     distance = rafsi_min(run, ahead->most);
     most = rafsi_min(distance / 2, FLOW_JOB);
@@ -376,7 +386,7 @@ static bool flow_on(struct ahead *ahead, struct flow *flow,
 }
 
 bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                      bool blind)
+                      enum rafsi_ahead_how how)
 {
     struct ahead *ahead = reader->ahead;
     struct flow_set *set;
@@ -388,7 +398,7 @@ bool rafsi_ahead_flow(struct rafsi_reader *reader, const struct rafsi_chunk *chu
     set = &ahead->flow_sets[chunk->record.blob % FLOW_SETS];
     if (atomic_flag_test_and_set_explicit(&set->busy, memory_order_acquire))
         return true; /* whoever is at it sees to it */
-    flows = flow_on(ahead, flow_of(ahead, set, &chunk->record), &chunk->record, blind);
+    flows = flow_on(ahead, flow_of(ahead, set, &chunk->record), &chunk->record, how);
     atomic_flag_clear_explicit(&set->busy, memory_order_release);
     return flows;
 }

@@ -192,7 +192,7 @@ static int fill_chunk(struct fill *fill, uint32_t i, rafs_error *err)
         return rc;
     if (!ahead) {
         rafsi_tracer_note(reader, NULL, &chunk);
-        (void)rafsi_ahead_flow(reader, &chunk, true);
+        (void)rafsi_ahead_flow(reader, &chunk, AHEAD_BLIND);
     }
     return settle(fill, &chunk, &wish, err);
 }

@@ -188,8 +188,9 @@ static int wanted(const struct rafsi_node *file, uint64_t offset, const rafs_iov
 
 /* Copy up to `most` bytes from the chunk that holds `offset`; says how many. */
 static int read_chunk(struct rafsi_reader *reader, const struct rafsi_node *file,
-                      uint64_t offset, uint64_t most, struct sink *sink, uint64_t *done,
-                      const rafs_call *call, rafs_error *err)
+                      uint64_t offset, uint64_t most, enum rafsi_ahead_how how,
+                      struct sink *sink, uint64_t *done, const rafs_call *call,
+                      rafs_error *err)
 {
     struct wish wish = {.file = file, .until = offset + most};
     struct rafsi_chunk chunk;
@@ -211,7 +212,7 @@ static int read_chunk(struct rafsi_reader *reader, const struct rafsi_node *file
         return RAFS_OK;
     }
     /* A read knows best itself how far it goes. */
-    if (!rafsi_ahead_flow(reader, &chunk, false) || most > READ_LARGE)
+    if (!rafsi_ahead_flow(reader, &chunk, how) || most > READ_LARGE)
         rafsi_ahead_note(reader, file, offset, offset + most);
     rc = rafsi_fetch(reader, &chunk, &wish, call, &good, err);
     if (rc < 0)
@@ -242,7 +243,8 @@ static int read_range(struct rafsi_reader *reader, const struct rafsi_node *file
 
         rc = rafsi_call_check(&reader->env, call, RAFS_STAGE_FETCH, err);
         if (rc == RAFS_OK)
-            rc = read_chunk(reader, file, offset + done, len - done, &sink, &step, call,
+            rc = read_chunk(reader, file, offset + done, len - done,
+                            done == 0 ? AHEAD_BEGINS : AHEAD_WITHIN, &sink, &step, call,
                             err);
         if (rc < 0)
             return rc;

@@ -11,7 +11,7 @@ enum {
     GAP_MAX =
         8192, /* unwanted bytes between two chunks that are cheaper than a request */
     PIECES_MAX = 256,
-    ASK_MAX = 1 << 20,       /* stored bytes in one request */
+    ASK_MAX = 2 << 20,       /* stored bytes in one request */
     AUTOMATIC_MAX = 1 << 18, /* of them for nobody in particular */
     EXTRA_FREE = 1 << 18     /* such bytes before any has proved useful */
 };

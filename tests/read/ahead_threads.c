@@ -255,6 +255,26 @@ START_TEST(scattered_reads_take_little_more_than_they_need)
 }
 END_TEST
 
+/* However long, one read is no sign that the next one begins where it ended. */
+START_TEST(a_read_somewhere_is_one_request)
+{
+    struct setup setup;
+
+    setup_make(&setup, 32 * MIB / CHUNK);
+    setup_open(&setup, 0, 0);
+    for (unsigned i = 1; i <= 4; i++) {
+        ck_assert(read_part(&setup, (uint64_t)i * 7 * MIB - 77, MIB));
+        ck_assert_uint_eq(now(&setup.gate, &setup.gate.reads), i);
+        ck_assert_uint_eq(stats_of(&setup).bytes_fetched, (uint64_t)i * (MIB + CHUNK));
+    }
+    setup_close(&setup);
+    ck_assert_uint_eq(setup.gate.reads, 4);
+    content_drop(&setup.content);
+    pthread_mutex_destroy(&setup.gate.lock);
+    pthread_cond_destroy(&setup.gate.changed);
+}
+END_TEST
+
 START_TEST(an_image_that_closes_calls_its_threads_back)
 {
     struct setup setup;
@@ -330,6 +350,7 @@ int main(void)
     tcase_add_loop_test(tcase, one_large_read_has_several_requests_under_way, 0, 2);
     tcase_add_test(tcase, strictly_on_demand_reads_nothing_ahead);
     tcase_add_test(tcase, scattered_reads_take_little_more_than_they_need);
+    tcase_add_test(tcase, a_read_somewhere_is_one_request);
     tcase_add_test(tcase, an_image_that_closes_calls_its_threads_back);
     tcase_add_loop_test(tcase, many_streams_fetch_each_chunk_once, 0, 4);
     suite_add_tcase(suite, tcase);
