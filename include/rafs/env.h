@@ -63,7 +63,12 @@ enum {
     RAFS_CALL_ONCE = 2,
     /** What came before was wrong: past whatever may keep a copy, to the source itself.
      * Only where RAFS_BACKEND_RELAYED says that there is such a way. */
-    RAFS_CALL_FRESH = 4
+    RAFS_CALL_FRESH = 4,
+    /** Only what is at hand: the call asks no source, and waits for nobody who does. What
+     * is neither in memory nor in the cache is RAFS_E_AGAIN; threads of the image may
+     * read ahead as ever. For rafs_image_read() and rafs_image_readv(), by which a thread
+     * that must not wait can try first. Other functions refuse it. */
+    RAFS_CALL_CACHED = 8
 };
 
 /**

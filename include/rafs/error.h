@@ -34,7 +34,8 @@ enum {
     RAFS_E_RANGE = -13,    /**< the caller's buffer is too small; ERANGE */
     RAFS_E_LIMIT = -14,    /**< needs more than a limit in rafs_limits allows; E2BIG */
     RAFS_E_BUG = -15,      /**< an invariant of librafs itself broke; please report */
-    RAFS_E_AGAIN = -16     /**< full for now; go on when something has ended; EAGAIN */
+    RAFS_E_AGAIN = -16     /**< not now: full, go on when something has ended; or it is
+                                not at hand and RAFS_CALL_CACHED was given; EAGAIN */
 };
 
 /** Where on a byte's way the failure was seen. */

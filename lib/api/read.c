@@ -18,7 +18,7 @@ int rafs_image_readv(const rafs_image *image, uint64_t ino, uint64_t offset,
     if (iov_count > IOV_COUNT_MAX)
         return rafsi_fail(err, RAFS_E_BADARG, RAFS_STAGE_ARGUMENT, "iov_count",
                           "more than %d pieces", IOV_COUNT_MAX);
-    rc = rafsi_call_take(call, &taken, err);
+    rc = rafsi_call_take_read(call, &taken, err);
     if (rc == RAFS_OK)
         rc = rafsi_tree_file(image->tree, ino, &file, err);
     if (rc < 0)

@@ -141,15 +141,26 @@ void rafs_call_init(rafs_call *call, const rafs_env *env, uint64_t timeout_ms,
         call->deadline_ns = 0;
 }
 
-int rafsi_call_take(const rafs_call *in, rafs_call *out, rafs_error *err)
+int rafsi_call_take_read(const rafs_call *in, rafs_call *out, rafs_error *err)
 {
+    static const uint32_t known =
+        RAFS_CALL_AHEAD | RAFS_CALL_ONCE | RAFS_CALL_FRESH | RAFS_CALL_CACHED;
     int rc = rafsi_take_struct(in, out, sizeof(*out), "rafs_call", err);
 
     out->struct_size = sizeof(*out);
-    if (rc == RAFS_OK &&
-        (out->flags & ~(uint32_t)(RAFS_CALL_AHEAD | RAFS_CALL_ONCE | RAFS_CALL_FRESH)))
+    if (rc == RAFS_OK && (out->flags & ~known))
         rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "rafs_call",
                         "flags 0x%x are not known", out->flags);
+    return rc;
+}
+
+int rafsi_call_take(const rafs_call *in, rafs_call *out, rafs_error *err)
+{
+    int rc = rafsi_call_take_read(in, out, err);
+
+    if (rc == RAFS_OK && (out->flags & RAFS_CALL_CACHED))
+        rc = rafsi_fail(err, RAFS_E_UNSUPPORTED, RAFS_STAGE_ARGUMENT, "rafs_call",
+                        "RAFS_CALL_CACHED is for reads of files alone");
     return rc;
 }
 

@@ -8,6 +8,9 @@
  * environment is looked at too, by rafsi_call_check(). */
 int rafsi_call_take(const rafs_call *in, rafs_call *out, rafs_error *err);
 
+/* The same for a read, which RAFS_CALL_CACHED is for. */
+int rafsi_call_take_read(const rafs_call *in, rafs_call *out, rafs_error *err);
+
 /* Make a token count as fired when another one is too, and its descriptor readable; NULL:
  * no longer. No call may be using it, and the other one must last until then. */
 void rafsi_cancel_join(rafs_cancel *cancel, const rafs_cancel *other);

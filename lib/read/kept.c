@@ -124,6 +124,15 @@ int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chun
     return rc;
 }
 
+bool rafsi_kept_get(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    uint32_t cause, const rafs_call *call, struct verified **out)
+{
+    struct rafsi_store_blob *blob =
+        rafsi_kept_blob(reader, chunk->record.blob, call, NULL);
+
+    return blob && get(reader, blob, chunk, cause, call, out);
+}
+
 bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                     uint32_t cause, const rafs_call *call,
                     struct rafsi_store_flight **flight, struct verified **out)

@@ -260,7 +260,8 @@ int rafsi_reader_read(struct rafsi_reader *reader, const struct rafsi_node *file
 {
     int rc = read_range(reader, file, offset, iov, iov_count, nread, call, err);
 
-    rafsi_stats_read(&reader->stats, rc, *nread);
+    if (rc != RAFS_E_AGAIN) /* the caller will read it in another way */
+        rafsi_stats_read(&reader->stats, rc, *nread);
     return rc;
 }
 

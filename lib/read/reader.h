@@ -119,6 +119,9 @@ int rafsi_kept_begin(struct rafsi_reader *reader, const struct rafsi_chunk *chun
 bool rafsi_kept_try(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                     uint32_t cause, const rafs_call *call,
                     struct rafsi_store_flight **flight, struct verified **out);
+/* Only a look at what is kept. */
+bool rafsi_kept_get(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                    uint32_t cause, const rafs_call *call, struct verified **out);
 /* The right to fetch it for a reader that has looked already and does not wait; false: it
  * is there, or another process fetches it. *flight may be NULL. */
 bool rafsi_kept_claim(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
