@@ -74,8 +74,9 @@ typedef struct rafs_extent {
  *         RAFS_E_UNSUPPORTED  the blob is encrypted or of another kind not read yet
  *         RAFS_E_LIMIT        see rafs_limits
  *         RAFS_E_TIMEOUT, RAFS_E_CANCELLED   as asked by call
- *         RAFS_E_AGAIN        RAFS_CALL_CACHED is set in call->flags, and not all of it
- * is at hand; read without it RAFS_E_NOMEM        the image stays usable
+ *         RAFS_E_AGAIN        not all of it is at hand, and call->flags has the bit
+ *                             RAFS_CALL_CACHED
+ *         RAFS_E_NOMEM        the image stays usable
  *
  * On failure *nread is 0 and buf may hold verified bytes of this file, never others.
  * Blocks on storage and, without RAFS_CALL_CACHED, on the network. Any threads, also on

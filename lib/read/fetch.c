@@ -424,31 +424,6 @@ static int obtain(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     return rc;
 }
 
-/* RAFS_CALL_CACHED: the chunk if nobody has to be asked for it or waited for. */
-static int fetch_at_hand(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
-                         const struct wish *wish, const rafs_call *call,
-                         struct verified **out, rafs_error *err)
-{
-    /* Where there is no record, a source may have to tell which chunk it is. */
-    struct rafsi_cache_key key;
-
-    if (!chunk->no_record) {
-        key = rafsi_chunk_key(chunk);
-        *out = rafsi_cache_use(reader->cache, &key);
-        if (!*out && rafsi_kept_get(reader, chunk, wish->cause, call, out))
-            rafsi_cache_put(reader->cache, &key, *out);
-        if (*out) {
-            rafsi_tracer_note(reader, wish->file, chunk);
-            rafsi_fetch_use(reader, chunk, wish);
-            return RAFS_OK;
-        }
-    }
-    return rafsi_fail_object(err,
-                             rafsi_fail(err, RAFS_E_AGAIN, RAFS_STAGE_FETCH, NULL,
-                                        "not at hand, and RAFS_CALL_CACHED asks nobody"),
-                             "blob %s", reader->tree->blobs[chunk->record.blob].id);
-}
-
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 const struct wish *wish, const rafs_call *call, struct verified **out,
                 rafs_error *err)
@@ -461,7 +436,7 @@ int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
     int rc;
 
     if (call && (call->flags & RAFS_CALL_CACHED))
-        return fetch_at_hand(reader, chunk, wish, call, out, err);
+        return rafsi_fetch_at_hand(reader, chunk, wish, call, out, err);
     if (chunk->no_record) {
         rc = rafsi_digest_find(reader, chunk, call, &found, err);
         if (rc < 0)

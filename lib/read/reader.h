@@ -260,6 +260,11 @@ int rafsi_piece_open(struct rafsi_reader *reader, const struct rafsi_chunk *chun
 int rafsi_fetch(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
                 const struct wish *wish, const rafs_call *call, struct verified **out,
                 rafs_error *err);
+/* RAFS_CALL_CACHED: the chunk if nobody has to be asked for it or waited for, else
+ * RAFS_E_AGAIN. */
+int rafsi_fetch_at_hand(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
+                        const struct wish *wish, const rafs_call *call,
+                        struct verified **out, rafs_error *err);
 /* Fetch a chunk and what lies beside it unless it is there or under way; never waits for
  * another thread. */
 int rafsi_fetch_ahead(struct rafsi_reader *reader, const struct rafsi_chunk *chunk,
