@@ -32,9 +32,10 @@ def _candidates() -> Iterator[str]:
         yield found
 
 
-def _check_version(library: ctypes.CDLL, path: str) -> None:
+def _check_version(library: ctypes.CDLL, path: str) -> str:
+    """The version of a library, if it is one for this package."""
     library.rafs_version.restype = ctypes.c_char_p
-    version = library.rafs_version().decode("ascii", "replace")
+    version: str = library.rafs_version().decode("ascii", "replace")
     try:
         major, minor = (int(part) for part in version.split(".")[:2])
     except ValueError:
@@ -45,9 +46,23 @@ def _check_version(library: ctypes.CDLL, path: str) -> None:
                                          _abi.RAFS_VERSION_MINOR) else "new"
         raise LibraryError(f"{path} is librafs {version}, which is too {age}: this package is "
                            f"for {wanted} and later versions {_abi.RAFS_VERSION_MAJOR}.x")
+    return version
 
 
-def _load() -> ctypes.CDLL:
+def _where(path: str) -> str:
+    """The file that was loaded, where the system's search found it."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+            for line in maps:
+                place = line.split(None, 5)[-1].strip()
+                if os.path.basename(place).startswith(os.path.basename(path)):
+                    return place
+    except OSError:
+        pass
+    return path
+
+
+def _load() -> tuple[ctypes.CDLL, str, str]:
     tried = []
     for path in _candidates():
         try:
@@ -57,7 +72,7 @@ def _load() -> ctypes.CDLL:
             continue
         if not hasattr(library, "rafs_version"):
             raise LibraryError(f"{path} is not librafs: it has no rafs_version()")
-        _check_version(library, path)
+        version = _check_version(library, path)
         for name, (result, arguments) in _abi.FUNCTIONS.items():
             try:
                 function = getattr(library, name)
@@ -65,13 +80,13 @@ def _load() -> ctypes.CDLL:
                 raise LibraryError(f"{path} lacks {name}(): it is older than this package "
                                    "or another library") from None
             function.restype, function.argtypes = result, arguments
-        return library
+        return library, _where(path), version
     raise LibraryError("librafs is not found; install it, or say where it is in RAFS_LIBRARY. "
                        "Tried: " + "; ".join(tried))
 
 
-#: The library, its functions typed.
-lib = _load()
+#: The library, its functions typed; the file that it is; its version.
+lib, library_path, library_version = _load()
 _process = os.getpid()
 
 
