@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
 
 from rafs import _abi
+
+from conftest import ROOT
 
 TOOL = os.path.join(ROOT, "bindings", "python", "tools", "make_abi.py")
 

@@ -10,9 +10,10 @@ import threading
 import tracemalloc
 
 import pytest
-from conftest import GOLDEN, boot_of, listing, open_variant, variants
 
 import rafs
+
+from conftest import GOLDEN, boot_of, listing, open_variant, variants
 
 KINDS = {"dir": stat.S_IFDIR, "reg": stat.S_IFREG, "lnk": stat.S_IFLNK, "fifo": stat.S_IFIFO,
          "sock": stat.S_IFSOCK, "chr": stat.S_IFCHR, "blk": stat.S_IFBLK}

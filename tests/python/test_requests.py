@@ -6,9 +6,10 @@ import shutil
 import sys
 
 import pytest
-from conftest import ROOT
 
 import rafs
+
+from conftest import ROOT
 
 sys.path[:0] = [os.path.join(ROOT, "examples", "python"), os.path.join(ROOT, "tests", "support")]
 from registry import start_registry  # noqa: E402
