@@ -41,7 +41,8 @@ enum { RAFS_DIR_ATTR = 1 /**< fill attr too */ };
  * @param flags    0 or RAFS_DIR_ATTR
  * @param entries  out: room for capacity entries
  * @param capacity entries
- * @param names    out: where the names are put; entries[].name points into it
+ * @param names    out: where the names are put, one after the other in the order of the
+ *                 entries, each with its NUL; entries[].name points into it
  * @param room     bytes in names; RAFS_NAME_MAX + 1 or more
  * @param count    out: entries filled; 0 at the end of the directory
  * @param err      out, optional

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
+import struct
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from . import _abi
 from .errors import name_of
 
 StrPath = Union[str, "os.PathLike[str]"]
+
+
+def _picker(structure: Any, codes: str, *names: str) -> struct.Struct:
+    """Takes some fields of a structure, in its order, out of memory that has it."""
+    layout, at = "=", 0
+    for code, name in zip(codes, names):
+        field = getattr(structure, name)
+        layout += f"{field.offset - at}x{code}"
+        at = field.offset + field.size
+    return struct.Struct(layout)
+
+
+_ATTRIBUTES = _picker(_abi.Attr, "QQQqIIIIIII", "ino", "size", "blocks", "mtime_sec",
+                      "mtime_nsec", "mode", "nlink", "uid", "gid", "rdev_major", "rdev_minor")
 
 
 @dataclass(frozen=True)
@@ -33,39 +48,69 @@ class Stat:
         return self.st_mtime_ns / 1e9
 
     @classmethod
-    def _of(cls, attr: _abi.Attr) -> Stat:
-        return cls(attr.mode, attr.ino, attr.nlink, attr.uid, attr.gid, attr.size,
-                   attr.mtime_sec * 1_000_000_000 + attr.mtime_nsec, attr.blocks,
-                   os.makedev(attr.rdev_major, attr.rdev_minor))
+    def _of(cls, memory: Any, at: int = 0) -> Stat:
+        """Of a `rafs_attr` in memory. Directories have many: past the slow ways of frozen
+        dataclasses."""
+        (ino, size, blocks, seconds, nanoseconds, mode, nlink, uid, gid, major,
+         minor) = _ATTRIBUTES.unpack_from(memory, at)
+        made = object.__new__(cls)
+        values = made.__dict__
+        values["st_mode"] = mode
+        values["st_ino"] = ino
+        values["st_nlink"] = nlink
+        values["st_uid"] = uid
+        values["st_gid"] = gid
+        values["st_size"] = size
+        values["st_mtime_ns"] = seconds * 1_000_000_000 + nanoseconds
+        values["st_blocks"] = blocks
+        values["st_rdev"] = os.makedev(major, minor) if major or minor else 0
+        return made
 
 
-@dataclass(frozen=True)
 class DirEntry:
     """A name in a directory, as `os.scandir` has it; nothing is asked again."""
 
+    __slots__ = ("name", "_folder", "_type", "_memory", "_at")
+
     name: str
-    path: str
-    _stat: Stat
+
+    def __init__(self, name: str, folder: str, kind: int, memory: bytes, at: int) -> None:
+        self.name = name
+        self._folder = folder  # with a final slash
+        self._type = kind
+        self._memory = memory  # where the attributes are, to be looked at when asked for
+        self._at = at
+
+    @property
+    def path(self) -> str:
+        """The directory's path and the name."""
+        return self._folder + self.name
+
+    def __fspath__(self) -> str:
+        return self._folder + self.name
+
+    def __repr__(self) -> str:
+        return f"<DirEntry {self.name!r}>"
 
     def stat(self) -> Stat:
         """Attributes of the name itself: links are not followed."""
-        return self._stat
+        return Stat._of(self._memory, self._at)
 
     def inode(self) -> int:
         """Inode number."""
-        return self._stat.st_ino
+        return self.stat().st_ino
 
     def is_dir(self) -> bool:
         """Is it a directory?"""
-        return stat_module.S_ISDIR(self._stat.st_mode)
+        return self._type == stat_module.S_IFDIR
 
     def is_file(self) -> bool:
         """Is it a regular file?"""
-        return stat_module.S_ISREG(self._stat.st_mode)
+        return self._type == stat_module.S_IFREG
 
     def is_symlink(self) -> bool:
         """Is it a symbolic link?"""
-        return stat_module.S_ISLNK(self._stat.st_mode)
+        return self._type == stat_module.S_IFLNK
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import ctypes
 import fnmatch
 import io
 import os
+import re
 import stat as stat_module
 import weakref
 from collections.abc import Iterator, Sequence
@@ -15,14 +16,11 @@ from typing import Any
 from . import _abi
 from ._file import File
 from ._library import call, check_process, lib
+from ._names import Batch, batches
 from ._opening import How, Opened
 from ._sources import Backend, Credentials
 from ._types import Blob, CheckResult, Chunk, DirEntry, Finding, Info, Stat, StrPath, finding_of
 from .errors import RafsError
-
-#: Bytes of names and entries that one call for a directory brings.
-_NAMES_ROOM = 64 * 1024
-_ENTRIES = 512
 
 
 class Image:
@@ -127,45 +125,49 @@ class Image:
         """Is it a regular file, links followed?"""
         return self.exists(path) and stat_module.S_ISREG(self.stat(path).st_mode)
 
-    def _entries(self, ino: int, path: str, with_attributes: bool) -> Iterator[_abi.Dirent]:
-        entries = (_abi.Dirent * _ENTRIES)()
-        names = ctypes.create_string_buffer(_NAMES_ROOM)
-        count, offset = ctypes.c_size_t(), 0
-        while True:
-            self._call(lib.rafs_image_readdir, ino, offset,
-                       _abi.RAFS_DIR_ATTR if with_attributes else 0, entries, _ENTRIES, names,
-                       _NAMES_ROOM, ctypes.byref(count), path=path)
-            if count.value == 0:
-                return
-            yield from entries[:count.value]
-            offset = entries[count.value - 1].next_offset
+    def _batches(self, ino: int, path: str, with_attributes: bool = False) -> Iterator[Batch]:
+        return batches(lambda *arguments: self._call(lib.rafs_image_readdir, *arguments, path=path),
+                       ino, with_attributes)
 
     def listdir(self, path: StrPath = "/") -> list[str]:
         """Names in a directory, in the order of their bytes."""
-        ino = self._resolve(path)
-        return [os.fsdecode(entry.name) for entry in self._entries(ino, os.fspath(path), False)]
+        names: list[str] = []
+        for batch in self._batches(self._resolve(path), os.fspath(path)):
+            names += batch.names
+        return names
 
     def scandir(self, path: StrPath = "/") -> Iterator[DirEntry]:
         """Names in a directory with their attributes."""
         text = os.fspath(path)
         base = text.rstrip("/") + "/"
-        for entry in self._entries(self._resolve(path), text, True):
-            name = os.fsdecode(entry.name)
-            yield DirEntry(name, base + name, Stat._of(entry.attr))
+        for batch in self._batches(self._resolve(path), text, True):
+            for name, kind, place in zip(batch.names, batch.types, batch.places()):
+                yield DirEntry(name, base, kind, batch.memory, place)
 
     def walk(self, top: StrPath = "/") -> Iterator[tuple[str, list[str], list[str]]]:
         """As `os.walk`, top down; links are not followed. Names taken out of the second list
         are not entered."""
-        pending = [os.fspath(top)]
+        first = os.fspath(top)
+        pending = [(first, self._resolve(first))]
         while pending:
-            place = pending.pop()
-            folders: list[str] = []
+            place, ino = pending.pop()
+            folders: dict[str, int] = {}
             files: list[str] = []
-            for entry in self.scandir(place):
-                (folders if entry.is_dir() else files).append(entry.name)
-            yield place, folders, files
+            for batch in self._batches(ino, place):
+                if stat_module.S_IFDIR not in batch.types:
+                    files += batch.names
+                    continue
+                for name, kind, inode in zip(batch.names, batch.types, batch.inodes):
+                    if kind == stat_module.S_IFDIR:
+                        folders[name] = inode
+                    else:
+                        files.append(name)
+            names = list(folders)
+            yield place, names, files
             base = place.rstrip("/") + "/"
-            pending.extend(base + name for name in reversed(folders))
+            for name in reversed(names):
+                inode = folders[name] if name in folders else self._resolve(base + name)
+                pending.append((base + name, inode))
 
     def glob(self, pattern: str, top: StrPath = "/") -> Iterator[str]:
         """Paths below `top` that match: `*`, `?` and `[…]` within a name, `**` for any
@@ -181,9 +183,9 @@ class Image:
         base = place.rstrip("/") + "/"
         if first == "**":
             yield from self._glob(place, rest)
-            for entry in self._scan_or_nothing(place):
-                if entry.is_dir():
-                    yield from self._glob(base + entry.name, parts)
+            for name, kind in self._typed(place):
+                if kind == stat_module.S_IFDIR:
+                    yield from self._glob(base + name, parts)
         elif not any(mark in first for mark in "*?["):
             try:
                 self._resolve(base + first, follow=bool(rest))
@@ -191,14 +193,20 @@ class Image:
                 return
             yield from self._glob(base + first, rest)
         else:
-            for entry in self._scan_or_nothing(place):
-                if fnmatch.fnmatchcase(entry.name, first) and (
-                        first.startswith(".") or not entry.name.startswith(".")):
-                    yield from self._glob(base + entry.name, rest)
+            hidden = first.startswith(".")
+            matches = re.compile(fnmatch.translate(first)).match
+            for name, _ in self._typed(place):
+                if matches(name) and (hidden or not name.startswith(".")):
+                    if rest:
+                        yield from self._glob(base + name, rest)
+                    else:
+                        yield base + name
 
-    def _scan_or_nothing(self, place: str) -> list[DirEntry]:
+    def _typed(self, place: str) -> list[tuple[str, int]]:
+        """Names in a directory with their types; none where it is no directory."""
         try:
-            return list(self.scandir(place))
+            return [pair for batch in self._batches(self._resolve(place), place)
+                    for pair in zip(batch.names, batch.types)]
         except NotADirectoryError:
             return []
 
