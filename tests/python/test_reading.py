@@ -81,6 +81,70 @@ def test_files_behave_as_files(image):
             image.open("/data/text", mode)
 
 
+def test_reads_of_every_length(image):
+    whole = image.read_bytes("/data/large")
+    size = len(whole)
+    with image.open("/data/large", "rb", buffering=0) as raw:
+        for length in (0, 1, 2, 4095, 65537, size - 1, size, size + 1, 1 << 62):
+            for offset in (0, 1, size - 1, size, size + 1):
+                expected = whole[offset:offset + length]
+                raw.seek(offset)
+                assert raw.read(length) == expected
+                assert raw.tell() == offset + len(expected)
+                assert image.read_bytes("/data/large", offset, length) == expected
+        raw.seek(3)
+        assert raw.read(None) == whole[3:] and raw.read() == b"" and raw.readall() == b""
+        room = bytearray(b"-" * 40)
+        raw.seek(-10, io.SEEK_END)
+        assert raw.readinto(memoryview(room)[5:25]) == 10
+        assert room == b"-" * 5 + whole[-10:] + b"-" * 25
+        with pytest.raises(TypeError):
+            raw.readinto(b"not to be written to")
+        with pytest.raises(TypeError):
+            raw.readinto(memoryview(bytearray(20))[::2])
+    assert image.read_bytes("/data/empty") == b""
+
+
+def test_names_of_every_kind(tmp_path):
+    """More than one call brings, in directories of other sizes too."""
+    names = [b"caf\xc3\xa9", b"no utf-8 \xff\xe2\x82", b"\n", b"n" * 255]
+    names += [b"%05d-" % i + b"x" * (i % 240) for i in range(1500)]
+    folder = os.fsencode(tmp_path / "tree" / "many")
+    os.makedirs(folder)
+    for name in names:
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(name)
+    for name in (b"one", b"none"):
+        os.mkdir(os.path.join(folder, name))
+    os.symlink(b"one", os.path.join(folder, b"link"))
+    expected = sorted(os.listdir(folder))
+    built = rafs.build(tmp_path / "tree", tmp_path / "image")
+    with rafs.open(built.bootstrap) as image:
+        assert [os.fsencode(name) for name in image.listdir("/many")] == expected
+        entries = list(image.scandir("/many/"))
+        assert [os.fsencode(entry.name) for entry in entries] == expected
+        for entry in entries:
+            status = os.lstat(os.path.join(folder, os.fsencode(entry.name)))
+            assert entry.path == os.fspath(entry) == "/many/" + entry.name
+            assert entry.stat() == image.lstat(entry.path)
+            assert entry.stat().st_mode == status.st_mode
+            if not entry.is_dir():
+                assert entry.stat().st_size == status.st_size
+            assert entry.is_dir() == stat.S_ISDIR(status.st_mode)
+            assert entry.is_file() == stat.S_ISREG(status.st_mode)
+            assert entry.is_symlink() == stat.S_ISLNK(status.st_mode)
+            assert entry.inode() == image.lstat(entry.path).st_ino
+        walk = list(image.walk("/"))
+        assert [step[0] for step in walk] == ["/", "/many", "/many/none", "/many/one"]
+        assert [os.fsencode(name) for name in walk[1][2]] == [
+            name for name in expected if name not in (b"one", b"none")]
+        pruned = []
+        for place, folders, _ in image.walk():
+            pruned.append(place)
+            folders[:] = [name for name in folders if name != "none"]
+        assert pruned == ["/", "/many", "/many/one"]
+
+
 def test_errors_are_told_apart(image):
     with pytest.raises(FileNotFoundError) as caught:
         image.stat("/no/such")

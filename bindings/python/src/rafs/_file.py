@@ -47,29 +47,31 @@ class File(io.RawIOBase):
         self._at += n
         return n
 
+    def read(self, size: int | None = -1) -> bytes:
+        """So many bytes, or all that is left; fewer only where the file ends."""
+        self._open_or_raise()
+        left = max(0, self._size - self._at)
+        length = left if size is None or size < 0 else min(size, left)
+        data = self._image._read(self._ino, self._at, length, self.name)
+        self._at += len(data)
+        return data
+
     def readall(self) -> bytes:
         """All that is left."""
-        self._open_or_raise()
-        out = bytearray(max(0, self._size - self._at))
-        view = memoryview(out)
-        done = 0
-        while done < len(out):
-            n = self.readinto(view[done:])
-            if n == 0:
-                break
-            done += n
-        del view
-        return bytes(out[:done])
+        return self.read()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move; past the end is allowed."""
         self._open_or_raise()
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence)
-        if base is None:
+        if whence == io.SEEK_CUR:
+            offset += self._at
+        elif whence == io.SEEK_END:
+            offset += self._size
+        elif whence != io.SEEK_SET:
             raise ValueError(f"whence {whence} is not known")
-        if base + offset < 0:
+        if offset < 0:
             raise ValueError("a position before the file")
-        self._at = min(base + offset, (1 << 63) - 1)
+        self._at = min(offset, (1 << 63) - 1)
         return self._at
 
     def tell(self) -> int:

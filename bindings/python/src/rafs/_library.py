@@ -124,6 +124,13 @@ def limits(timeout: float | None, cancel: Cancel | None) -> _abi.Call:
     return out
 
 
+def at_hand() -> _abi.Call:
+    """A `rafs_call` by which a read asks nobody: what is not cached is RAFS_E_AGAIN."""
+    out = limits(None, None)
+    out.flags = _abi.RAFS_CALL_CACHED
+    return out
+
+
 def call(function: Any, *arguments: Any, path: str | None = None) -> None:
     """Call a function whose last argument is the error; raise what it reports."""
     check_process()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from . import _abi
-from ._library import Cancel, call, interruptible, lib, limits
+from ._library import Cancel, call, check_process, interruptible, lib, limits
 from ._sources import (
     Backend,
     Credentials,
@@ -39,6 +39,7 @@ class Handles:
         self.cancel = Cancel()
 
     def enter(self) -> None:
+        check_process()
         with self.lock:
             if self.closing:
                 raise ValueError("the image is closed")
@@ -47,7 +48,7 @@ class Handles:
     def leave(self) -> None:
         with self.lock:
             self.calls -= 1
-            if self.calls == 0:
+            if self.closing and self.calls == 0:
                 self.free.notify_all()
 
     def close(self) -> None:

@@ -15,12 +15,17 @@ from typing import Any
 
 from . import _abi
 from ._file import File
-from ._library import call, check_process, lib
+from ._library import at_hand, call, check_process, lib
+from ._memory import Unwritten
 from ._names import Batch, batches
 from ._opening import How, Opened
 from ._sources import Backend, Credentials
 from ._types import Blob, CheckResult, Chunk, DirEntry, Finding, Info, Stat, StrPath, finding_of
 from .errors import RafsError
+
+#: The longest read that is first tried without a thread that Ctrl-C could stop.
+_SHORT = 16 << 20
+_AT_HAND = ctypes.byref(at_hand())
 
 
 class Image:
@@ -244,12 +249,37 @@ class Image:
         """Verified bytes into memory, and how many they are."""
         if view.nbytes == 0:
             return 0
-        room = (ctypes.c_char * view.nbytes).from_buffer(view)
-        length = min(view.nbytes, _abi.RAFS_READ_MAX)
+        room = ctypes.c_char.from_buffer(view)
+        return self._read_to(ino, offset, ctypes.byref(room), view.nbytes, path)
+
+    def _read_to(self, ino: int, offset: int, room: Any, length: int, path: str | None) -> int:
+        """The same, into memory that the caller holds."""
         got = ctypes.c_size_t()
+        if length <= _SHORT:
+            # What is cached is read here and now; who waits has to be interruptible.
+            self._opened.handles.enter()
+            try:
+                if lib.rafs_image_read(self._opened.handle, ino, offset, length, room,
+                                       ctypes.byref(got), _AT_HAND, None) == 0:
+                    return got.value
+            finally:
+                self._opened.handles.leave()
+        length = min(length, _abi.RAFS_READ_MAX)
         self._wait(lambda limit: call(lib.rafs_image_read, self._handle, ino, offset, length,
                                       room, ctypes.byref(got), ctypes.byref(limit), path=path))
         return got.value
+
+    def _read(self, ino: int, offset: int, length: int, path: str | None) -> bytes:
+        """So many bytes; fewer only where the file ends."""
+        if length <= 0:
+            return b""
+        made, done = Unwritten(length), 0
+        while done < length:
+            n = self._read_to(ino, offset + done, made.address + done, length - done, path)
+            if n == 0:
+                break
+            done += n
+        return made.take(done)  # type: ignore[no-any-return]
 
     def read_bytes(self, path: StrPath, offset: int = 0, length: int | None = None) -> bytes:
         """Content of a file, or a part of it: fewer bytes only where it ends."""
@@ -257,17 +287,7 @@ class Image:
             raise ValueError("offset and length are not negative")
         with self.open(path, "rb", buffering=0) as file:
             file.seek(offset)
-            left = file._size - offset
-            buffer = bytearray(max(0, left if length is None else min(length, left)))
-            done = 0
-            view = memoryview(buffer)
-            while done < len(buffer):
-                n = file.readinto(view[done:])
-                if not n:
-                    break
-                done += n
-            del view
-            return bytes(buffer[:done]) if done < len(buffer) else bytes(buffer)
+            return file.read(-1 if length is None else length)  # type: ignore[no-any-return]
 
     def read_text(self, path: StrPath, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Content of a text file."""
