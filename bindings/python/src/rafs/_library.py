@@ -9,11 +9,10 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from . import _abi
-from .errors import LibraryError, raise_for
+from .errors import LibraryError, error_for
 
 T = TypeVar("T")
 
@@ -87,14 +86,18 @@ def _load() -> tuple[ctypes.CDLL, str, str]:
 
 #: The library, its functions typed; the file that it is; its version.
 lib, library_path, library_version = _load()
-_process = os.getpid()
 
 
-def check_process() -> None:
-    """Handles do not survive fork(): the child lacks their threads and shares their locks."""
-    if os.getpid() != _process:
-        raise RuntimeError("librafs was used before fork(): a child opens its own images, in a "
-                           "process that it started with spawn or exec")
+def ours(pid: int) -> bool:
+    """Was a handle made in this process? Those that fork() left in a child lack their threads
+    and share descriptors: nothing is done with them, they are not even freed."""
+    return pid == os.getpid()
+
+
+def check_process(pid: int, what: str) -> None:
+    """Refuse a handle that comes from before fork()."""
+    if not ours(pid):
+        raise RuntimeError(f"{what} was opened before fork(): a child opens its own")
 
 
 class Cancel:
@@ -102,14 +105,15 @@ class Cancel:
 
     def __init__(self) -> None:
         self.handle = ctypes.c_void_p()
+        self.pid = os.getpid()
         call(lib.rafs_cancel_new, ctypes.byref(self.handle))
 
     def fire(self) -> None:
         """Every call that looks at the token ends soon."""
         lib.rafs_cancel_fire(self.handle)
 
-    def __del__(self, free: Any = lib.rafs_cancel_free) -> None:
-        if self.handle:
+    def __del__(self, free: Any = lib.rafs_cancel_free, pid: Any = os.getpid) -> None:
+        if self.handle and self.pid == pid():
             free(self.handle)
 
 
@@ -133,38 +137,64 @@ def at_hand() -> _abi.Call:
 
 def call(function: Any, *arguments: Any, path: str | None = None) -> None:
     """Call a function whose last argument is the error; raise what it reports."""
-    check_process()
     error = _abi.Error()
     code = function(*arguments, ctypes.byref(error))
     if code < 0:
-        raise_for(code, error, path)
+        raise error_for(code, error, path)
 
 
-class _Helper:
-    """A thread that makes one call after the other, so that its caller can be interrupted."""
+class _Job:
+    """A call that a helper thread makes for one that has to be interruptible. What it reads
+    into and its handles belong to the helper until it has ended, whatever becomes of the other
+    thread meanwhile."""
 
-    def __init__(self) -> None:
-        self.work: queue.SimpleQueue[tuple[Callable[[], Any], Any]] = queue.SimpleQueue()
-        threading.Thread(target=self.run, name="rafs", daemon=True).start()
+    def __init__(self, work: Callable[[Cancel | None], Any]) -> None:
+        self.work = work
+        self.cancel = Cancel()
+        self.answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self.started = threading.Lock()  # taken by who decides: the helper, or who gives up
 
     def run(self) -> None:
-        while True:
-            work, answer = self.work.get()
-            try:
-                answer.put((work(), None))
-            except BaseException as error:
-                answer.put((None, error))
-            del work, answer
+        """In the helper."""
+        if not self.started.acquire(blocking=False):
+            return
+        try:
+            self.answer.put((self.work(self.cancel), None))
+        except BaseException as error:
+            self.answer.put((None, error))
+
+    def give_up(self) -> None:
+        """After an interrupt: the call ends soon, or never begins."""
+        self.cancel.fire()
+        if not self.started.acquire(blocking=False):
+            self.answer.get()  # what it reads into is ours again
 
 
-_helpers: list[_Helper] = []
+_jobs: list[queue.SimpleQueue[_Job]] = []  # of helpers that wait for work
 
 
-@contextmanager
-def _helper() -> Iterator[_Helper]:
-    one = _helpers.pop() if _helpers else _Helper()
-    yield one
-    _helpers.append(one)
+def _help(jobs: queue.SimpleQueue[_Job]) -> None:
+    while True:
+        job = jobs.get()
+        job.run()
+        del job
+        _jobs.append(jobs)
+
+
+def _forget_helpers() -> None:
+    _jobs.clear()  # a child has none of the threads
+
+
+os.register_at_fork(after_in_child=_forget_helpers)
+
+
+def _submit(job: _Job) -> None:
+    try:
+        jobs = _jobs.pop()
+    except IndexError:
+        jobs = queue.SimpleQueue()
+        threading.Thread(target=_help, args=(jobs,), name="rafs", daemon=True).start()
+    jobs.put(job)
 
 
 def interruptible(work: Callable[[Cancel | None], T]) -> T:
@@ -172,16 +202,16 @@ def interruptible(work: Callable[[Cancel | None], T]) -> T:
     is given, and KeyboardInterrupt comes out when it has ended."""
     if threading.current_thread() is not threading.main_thread():
         return work(None)
-    cancel = Cancel()
-    answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-    with _helper() as helper:
-        helper.work.put((lambda: work(cancel), answer))
-        try:
-            value, error = answer.get()
-        except BaseException:
-            cancel.fire()
-            answer.get()  # what it reads into is ours again
-            raise
+    job = _Job(work)
+    try:
+        _submit(job)
+        value, error = job.answer.get()
+    except BaseException:
+        job.give_up()
+        raise
     if error is not None:
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # it refers to this frame
     return value  # type: ignore[no-any-return]

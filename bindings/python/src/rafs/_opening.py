@@ -3,16 +3,21 @@
 and how all that is freed again."""
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import functools
+import logging
+import operator
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from . import _abi
-from ._library import Cancel, call, check_process, interruptible, lib, limits
+from ._async import Reads
+from ._library import Cancel, call, check_process, interruptible, lib, limits, ours
 from ._sources import (
     Backend,
     Credentials,
@@ -20,48 +25,99 @@ from ._sources import (
     Http,
     Keeper,
     Library,
+    Log,
     PythonBackend,
     array,
 )
 from ._types import StrPath
 from .errors import RafsError
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Seconds that closing waits for calls of other threads, which were cancelled. Only callbacks in
+#: Python can make them last longer; what they use is freed when the last one has ended.
+_PATIENCE = 10.0
+_callbacks = threading.local()
+
 
 class Handles:
-    """All that an image holds, freed in order, once, whoever is first."""
+    """All that an image holds, freed in order, once, when no call uses it any more."""
 
     def __init__(self) -> None:
         self.stack = ExitStack()
-        self.lock = threading.Lock()
-        self.free = threading.Condition(self.lock)
-        self.calls = 0
         self.closing = False
         self.cancel = Cancel()
+        self.pid = os.getpid()
+        self._calls: set[object] = set()
+        self._lock = threading.Lock()
+        self._quiet = threading.Condition(self._lock)
+        self._free_now = False  # by the last call that ends
+        self._freed = False
 
-    def enter(self) -> None:
-        check_process()
-        with self.lock:
+    def use(self, work: Callable[[], T]) -> T:
+        """A call that uses the handles."""
+        check_process(self.pid, "this image")
+        call_of_mine = object()
+        try:
+            self._calls.add(call_of_mine)
             if self.closing:
                 raise ValueError("the image is closed")
-            self.calls += 1
+            return work()
+        finally:
+            self._calls.discard(call_of_mine)
+            if self.closing:
+                self._ended()
 
-    def leave(self) -> None:
-        with self.lock:
-            self.calls -= 1
-            if self.closing and self.calls == 0:
-                self.free.notify_all()
+    def _ended(self) -> None:
+        with self._lock:
+            if self._calls:
+                return
+            self._quiet.notify_all()
+            if not self._free_now:
+                return
+        self._free()
+
+    def _free(self) -> None:
+        with self._lock:
+            if self._freed:
+                return
+            self._freed = True
+        self.stack.close()
 
     def close(self) -> None:
         """Calls under way are cancelled and waited for."""
-        with self.lock:
+        if not ours(self.pid):
+            return
+        if self in getattr(_callbacks, "running", ()):
+            raise RuntimeError("an image cannot be closed by a callback of its own")
+        with self._lock:
             if self.closing:
                 return
             self.closing = True
-            if self.calls:
+        try:
+            if self._calls:
                 self.cancel.fire()
-            while self.calls:
-                self.free.wait()
-        self.stack.close()
+            with self._lock:
+                self._quiet.wait_for(lambda: not self._calls, _PATIENCE)
+        finally:
+            self._free_now = True
+            self._ended()
+
+    def callback(self, function: Callable[..., R]) -> Callable[..., R]:
+        """A function that the library calls, from any thread: what it does may not close the
+        image."""
+
+        @functools.wraps(function)
+        def called(*arguments: Any) -> R:
+            running = getattr(_callbacks, "running", ())
+            _callbacks.running = (*running, self)
+            try:
+                return function(*arguments)
+            finally:
+                _callbacks.running = running
+
+        return called
 
 
 @dataclass
@@ -80,6 +136,33 @@ class How:
     insecure: bool
     ca_file: str | None
     name: str | None
+    mirrors: Sequence[str]
+    trace: bool
+    limits: Mapping[str, int] | None
+    log: logging.Logger | Callable[[int, str], None] | None
+
+
+def _keep(*_: object) -> None:
+    """What a stack of callbacks refers to lives as long as the stack."""
+
+
+def _limits(given: Mapping[str, int]) -> _abi.Limits:
+    """A `rafs_limits`, of the names of its fields."""
+    limits = _abi.Limits(ctypes.sizeof(_abi.Limits))
+    known = [name for name, *_ in _abi.Limits._fields_ if name not in ("struct_size", "reserved")]
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"there is no limit {name!r}, but {', '.join(known)}")
+        if not 0 <= operator.index(value) < 1 << 64:
+            raise ValueError(f"limit {name}: {value} is out of range")
+        setattr(limits, name, value)
+    return limits
+
+
+def _mirror(url: str) -> _abi.RegistryMirror:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"mirror {url!r}: it begins with http:// or https://")
+    return _abi.RegistryMirror(ctypes.sizeof(_abi.RegistryMirror), 0, url.encode())
 
 
 class Opened:
@@ -93,6 +176,7 @@ class Opened:
         self.keeper = Keeper()
         self.waits = False  # for the network or for Python: Ctrl-C has to come through
         self.http: Http | None = None
+        self.reads: list[Reads] = []  # one for each event loop
 
     def client(self) -> Http:
         """One client for all that goes over HTTP."""
@@ -108,6 +192,9 @@ class Opened:
         options = _abi.OpenOptions(ctypes.sizeof(_abi.OpenOptions))
         self.env = _abi.Env(ctypes.sizeof(_abi.Env))
         self.env.cancel = self.handles.cancel.handle
+        log = Log(how.log, self.handles.callback)
+        self.env.log, self.env.log_level = log.callback, log.level
+        stack.callback(_keep, self.env, log)
         options.env = ctypes.pointer(self.env)
         options.expect_digest = how.expect_digest.encode() if how.expect_digest else None
         options.name = os.fsencode(how.name) if how.name else None
@@ -121,23 +208,46 @@ class Opened:
             made = self._source(one)
             stack.callback(made.free)
             sources.append(made)
-        self.sources = sources
         options.backends = array([one.handle for one in sources])
         options.backend_count = len(sources)
         self.options = options
+        if how.trace:
+            options.flags |= _abi.RAFS_OPEN_TRACE
+        if how.limits:
+            self.limits = _limits(how.limits)
+            options.limits = ctypes.pointer(self.limits)
+        stack.callback(lib.rafs_image_close, self.handle)  # NULL until it is open
+        stack.callback(self.close_reads)
         self.run(self._opening())
-        stack.callback(lib.rafs_image_close, self.handle)
 
-    def run(self, work: Callable[[_abi.Call], None]) -> None:
+    def run(self, work: Callable[[_abi.Call], T]) -> T:
         """A call of the library that may wait: work(rafs_call)."""
+
+        def use(cancel: Cancel | None) -> T:
+            return self.handles.use(lambda: work(limits(self.timeout, cancel)))
+
         try:
-            if self.waits:
-                interruptible(lambda cancel: work(limits(self.timeout, cancel)))
-            else:
-                work(limits(self.timeout, None))
+            return interruptible(use) if self.waits else use(None)
         except RafsError as error:
             self.keeper.raise_instead(error)
             raise
+
+    def reads_of(self, loop: asyncio.AbstractEventLoop) -> Reads:
+        """The reads by tasks of an event loop."""
+        for reads in list(self.reads):
+            if reads.loop is loop:
+                return reads
+            if reads.loop.is_closed():
+                self.reads.remove(reads)
+                reads.close()
+        reads = Reads(loop)
+        self.reads.append(reads)
+        return reads
+
+    def close_reads(self) -> None:
+        """Before the image is closed."""
+        for reads in self.reads:
+            reads.close()
 
     def _source(self, given: Any) -> Any:
         if isinstance(given, (str, os.PathLike)):
@@ -148,7 +258,7 @@ class Opened:
             return Library(lib.rafs_backend_new_directory, os.fsencode(place), None)
         if isinstance(given, Backend):
             self.waits = True
-            return PythonBackend(given, self.keeper)
+            return PythonBackend(given, self.keeper, self.handles.callback)
         raise TypeError(f"a source of blobs is a directory, a URL or an object with "
                         f"read_range(), not {type(given).__name__}")
 
@@ -159,6 +269,7 @@ class Opened:
         out, options = ctypes.byref(self.handle), ctypes.byref(self.options)
         if isinstance(text, (bytes, bytearray, memoryview)):
             self.data = bytes(text)  # borrowed by the library
+            self.handles.stack.callback(_keep, self.data)
             return lambda limit: call(lib.rafs_image_open_memory, self.data, len(self.data),
                                       options, out, ctypes.byref(limit))
         if not isinstance(text, str):
@@ -179,6 +290,11 @@ class Opened:
         self.credentials = CredentialSource(self.how.credentials, self.keeper)
         self.registry.flags = _abi.RAFS_REGISTRY_PLAIN_HTTP if self.how.plain_http else 0
         self.registry.credentials = ctypes.pointer(self.credentials.source)
+        self.handles.stack.callback(_keep, self.credentials)
+        mirrors = [_mirror(mirror) for mirror in self.how.mirrors]
+        self.registry.mirrors = (ctypes.POINTER(_abi.RegistryMirror) * max(1, len(mirrors)))(
+            *map(ctypes.pointer, mirrors))
+        self.registry.mirror_count = len(mirrors)
         self.registry.platform = self.how.platform.encode() if self.how.platform else None
         return lambda limit: call(lib.rafs_image_open_registry, self.client().handle,
                                   text.encode(), ctypes.byref(self.registry),

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
+import logging
+import operator
 import os
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, Union, runtime_checkable
 
 from . import _abi
@@ -29,6 +34,10 @@ class Backend(Protocol):
     compared with the digests of the image like any other source's answer. An exception in it
     comes back out of the read that caused it.
 
+    One that has a method `size(blob_id)` too can also serve blobs that carry their bootstrap.
+    One with an attribute `remote = True` says that requests cost more than bytes: chunks that
+    lie beside each other are then asked for together.
+
     >>> class Memory:
     ...     def __init__(self, blobs): self.blobs = blobs
     ...     def read_range(self, blob_id, offset, length):
@@ -36,83 +45,156 @@ class Backend(Protocol):
     """
 
     def read_range(self, blob_id: str, offset: int, length: int) -> bytes:
-        """Bytes of a blob: fewer than asked for only where it ends. KeyError or
+        """Bytes of a blob, fewer than asked for only where it ends: bytes or anything that has
+        a buffer. KeyError or
         FileNotFoundError: there is no such blob here, and the next source is asked."""
         ...
 
 
+class SizedBackend(Backend, Protocol):
+    """A source that knows how long its blobs are: for what cannot do without, such as blobs
+    that carry their bootstrap."""
+
+    def size(self, blob_id: str) -> int:
+        """Bytes of a blob; KeyError or FileNotFoundError as for read_range()."""
+        ...
+
+
 class Keeper:
-    """Exceptions of callbacks, until the call that caused them returns."""
+    """Exceptions of callbacks, until the call that caused them returns. The library knows them
+    by a text, by which they are found again."""
 
     def __init__(self) -> None:
-        self.raised: list[BaseException] = []
+        self._raised: deque[tuple[str, BaseException]] = deque(maxlen=32)
+        self._numbers = itertools.count(1)
 
-    def note(self, error: BaseException) -> None:
-        if len(self.raised) < 8:
-            self.raised.append(error)
-
-    def clear(self) -> None:
-        self.raised.clear()
+    def note(self, error: BaseException, secret: bool = False) -> str:
+        """Keep an exception; gives the text that stands for it."""
+        said = type(error).__name__ + ("" if secret else f": {error}"[:120])
+        text = f"{said} (in Python, number {next(self._numbers)})"
+        self._raised.append((text, error))
+        return text
 
     def raise_instead(self, error: RafsError) -> None:
         """Called with the library's error: if a callback's exception is behind it, that one
         is what the caller wants to see."""
-        if self.raised:
-            first = self.raised[0]
-            self.clear()
-            raise first from error
+        said = str(error)
+        for entry in reversed(self._raised):
+            text, raised = entry
+            if text in said:
+                with suppress(ValueError):
+                    self._raised.remove(entry)
+                raise raised from error
 
 
-def _report(keeper: Keeper, error: BaseException, out: Any) -> int:
+def _report(keeper: Keeper, error: BaseException, out: Any, where: str) -> int:
     missing = isinstance(error, (KeyError, FileNotFoundError))
-    if not missing:
-        keeper.note(error)
+    text = f"{type(error).__name__}: {error}" if missing else keeper.note(error)
     code = _abi.RAFS_E_NOENT if missing else _abi.RAFS_E_BACKEND
     if isinstance(error, TimeoutError):
         code = _abi.RAFS_E_TIMEOUT
-    number = getattr(error, "errno", None) or (errno.ENOENT if missing else errno.EIO)
-    text = f"{type(error).__name__}: {error}".encode("utf-8", "replace")
-    return int(lib.rafs_error_set(out, code, number, b"a backend in Python", text))
+    number = getattr(error, "errno", None)
+    if not isinstance(number, int) or not 0 < number < 4096:
+        number = errno.ENOENT if missing else errno.EIO
+    return int(lib.rafs_error_set(out, code, number, where.encode("utf-8", "replace"),
+                                  text.encode("utf-8", "replace")))
+
+
+def _copy(data: Any, room: int, length: int, where: str) -> int:
+    """What a backend gave, to where it is wanted."""
+    with memoryview(data) as view:
+        if view.nbytes > length:
+            raise ValueError(f"{where} gave {view.nbytes} bytes where {length} were asked for")
+        if view.c_contiguous and not view.readonly:
+            ctypes.memmove(room, (ctypes.c_char * view.nbytes).from_buffer(view), view.nbytes)
+        else:
+            ctypes.memmove(room, data if isinstance(data, bytes) else view.tobytes(), view.nbytes)
+        return view.nbytes
 
 
 class PythonBackend:
     """A `rafs_backend` over an object with read_range()."""
 
-    def __init__(self, source: Backend, keeper: Keeper) -> None:
+    def __init__(self, source: Backend, keeper: Keeper,
+                 wrap: Callable[[Callable[..., int]], Callable[..., int]]) -> None:
         types = dict(_abi.BackendOps._fields_)  # type: ignore[arg-type]
         blobs: dict[int, str] = {}
-        numbers = iter(range(1, 1 << 62))
+        numbers = itertools.count(1)
+        kind = type(source).__name__
 
+        @wrap
         def open_blob(user: int, blob_id: bytes, out: Any, limits: Any, error: Any) -> int:
             number = next(numbers)
             blobs[number] = blob_id.decode("utf-8", "surrogateescape")
             out[0] = number
             return 0
 
+        @wrap
         def read(user: int, blob: int, offset: int, room: int, length: int, got: Any,
                  limits: Any, error: Any) -> int:
             try:
                 data = source.read_range(blobs[blob], offset, length)
-                count = min(len(data), length)
-                ctypes.memmove(room, bytes(data[:count]), count)
-                got[0] = count
+                got[0] = _copy(data, room, length, f"{kind}.read_range()")
             except BaseException as raised:
-                return _report(keeper, raised, error)
+                return _report(keeper, raised, error, f"{kind}.read_range()")
+            return 0
+
+        @wrap
+        def size(user: int, blob: int, out: Any, limits: Any, error: Any) -> int:
+            try:
+                out[0] = operator.index(source.size(blobs[blob]))  # type: ignore[attr-defined]
+            except BaseException as raised:
+                return _report(keeper, raised, error, f"{kind}.size()")
             return 0
 
         def close(user: int, blob: int) -> None:
             blobs.pop(blob, None)
 
-        self.callbacks = [types["open"](open_blob), types["read"](read), types["close"](close)]
         ops = _abi.BackendOps(ctypes.sizeof(_abi.BackendOps), 0)
-        ops.open, ops.read, ops.close = self.callbacks
-        ops.name = type(source).__name__.encode("utf-8", "replace")[:80]
+        ops.open, ops.read, ops.close = self.callbacks = [
+            types["open"](open_blob), types["read"](read), types["close"](close)]
+        if callable(getattr(source, "size", None)):
+            self.callbacks.append(types["size"](size))
+            ops.size = self.callbacks[-1]
+        if getattr(source, "remote", False):
+            ops.flags = _abi.RAFS_BACKEND_REMOTE
+        ops.name = kind.encode("utf-8", "replace")[:80]
         self.handle = ctypes.c_void_p()
         call(lib.rafs_backend_new, ctypes.byref(ops), None, None, ctypes.byref(self.handle))
 
     def free(self) -> None:
         lib.rafs_backend_free(self.handle)
         self.handle = ctypes.c_void_p()
+
+
+_LEVELS = {_abi.RAFS_LOG_ERROR: logging.ERROR, _abi.RAFS_LOG_WARNING: logging.WARNING,
+           _abi.RAFS_LOG_INFO: logging.INFO, _abi.RAFS_LOG_DEBUG: logging.DEBUG}
+
+
+class Log:
+    """`log=` as the library calls it."""
+
+    def __init__(self, given: logging.Logger | Callable[[int, str], None] | None,
+                 wrap: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+        if given is None:
+            given = logging.getLogger("rafs")
+        if isinstance(given, logging.Logger):
+            tell: Callable[[int, str], None] = given.log
+            lowest = given.getEffectiveLevel()
+        elif callable(given):
+            tell, lowest = given, logging.DEBUG
+        else:
+            raise TypeError(f"log is a logging.Logger or a function of level and text, not "
+                            f"{type(given).__name__}")
+
+        @wrap
+        def log(user: int, level: int, text: bytes) -> None:
+            # An exception here ends in sys.unraisablehook: nobody waits for it.
+            tell(_LEVELS.get(level, logging.INFO), text.decode("utf-8", "replace"))
+
+        self.callback = dict(_abi.Env._fields_)["log"](log)  # type: ignore[arg-type]
+        self.level = max((level for level, number in _LEVELS.items() if number >= lowest),
+                         default=_abi.RAFS_LOG_ERROR)
 
 
 class Library:
@@ -201,9 +283,10 @@ class CredentialSource:
                     out[0].username = pair[0].encode()
                     out[0].secret = pair[1].encode()
             except BaseException as raised:
-                keeper.note(raised)  # its text may hold a secret: none of it goes on
+                # What it says may hold a secret: none of it goes on.
+                text = keeper.note(raised, secret=True)
                 return int(lib.rafs_error_set(error, _abi.RAFS_E_BACKEND, errno.EACCES,
-                                              b"credentials", b"the callback failed"))
+                                              b"credentials", text.encode()))
             return 0
 
         self.callback = types["get"](get)

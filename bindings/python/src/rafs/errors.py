@@ -88,20 +88,18 @@ def name_of(code: int) -> str:
     return _NAMES.get(code, "RAFS_E_?")
 
 
-def raise_for(code: int, error: _abi.Error, path: str | None = None) -> None:
-    """Raise the exception that a failed call stands for."""
+def error_for(code: int, error: _abi.Error, path: str | None = None) -> Exception:
+    """The exception that a failed call stands for."""
+    text = error.text.decode("utf-8", "replace")
     if code == _abi.RAFS_E_NOMEM:
-        raise MemoryError(error.text.decode("utf-8", "replace"))
-    text = error.text.decode("utf-8", "replace") or "failed"
+        return MemoryError(text)
     thing = error.object.decode("utf-8", "replace")
     number = error.os_errno or errno.EIO
     where = f" at {error.offset}" if error.has_offset else ""
-    message = f"{thing}{where}: {text}" if thing else text
-    if not error.text:
-        message = os.strerror(number)
+    message = f"{thing}{where}: {text}" if thing and text else text or os.strerror(number)
     made = _CLASSES.get(code, RafsError)(number, message, path)
     made.code = name_of(code)
     made.stage = _STAGES.get(error.stage, "?")
     made.object = thing
     made.offset = error.offset if error.has_offset else None
-    raise made
+    return made

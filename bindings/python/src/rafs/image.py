@@ -6,16 +6,17 @@ import asyncio
 import ctypes
 import fnmatch
 import io
+import logging
 import os
 import re
 import stat as stat_module
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import _abi
 from ._file import File
-from ._library import at_hand, call, check_process, lib
+from ._library import at_hand, call, lib
 from ._memory import Unwritten
 from ._names import Batch, batches
 from ._opening import How, Opened
@@ -44,7 +45,6 @@ class Image:
 
     @classmethod
     def _open(cls, how: How) -> Image:
-        check_process()
         image = object.__new__(cls)
         image._opened = opened = Opened(how)
         finalizer = weakref.finalize(image, opened.handles.close)
@@ -74,23 +74,17 @@ class Image:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
     # ---- calling --------------------------------------------------------------------
 
     def _call(self, function: Any, *arguments: Any, path: str | None = None) -> None:
         """For what never waits longer than a disk."""
-        self._opened.handles.enter()
-        try:
-            call(function, self._opened.handle, *arguments, path=path)
-        finally:
-            self._opened.handles.leave()
+        self._opened.handles.use(
+            lambda: call(function, self._opened.handle, *arguments, path=path))
 
     def _wait(self, work: Any) -> None:
         """For what may wait: work(rafs_call)."""
-        self._opened.handles.enter()
-        try:
-            self._opened.run(work)
-        finally:
-            self._opened.handles.leave()
+        self._opened.run(work)
 
     def _resolve(self, path: StrPath, follow: bool = True) -> int:
         ino = ctypes.c_uint64()
@@ -252,21 +246,24 @@ class Image:
         room = ctypes.c_char.from_buffer(view)
         return self._read_to(ino, offset, ctypes.byref(room), view.nbytes, path)
 
-    def _read_to(self, ino: int, offset: int, room: Any, length: int, path: str | None) -> int:
-        """The same, into memory that the caller holds."""
+    def _read_to(self, ino: int, offset: int, room: Any, length: int, path: str | None,
+                 owner: object = None) -> int:
+        """The same, into memory that `room` or `owner` keeps alive."""
         got = ctypes.c_size_t()
         if length <= _SHORT:
             # What is cached is read here and now; who waits has to be interruptible.
-            self._opened.handles.enter()
-            try:
-                if lib.rafs_image_read(self._opened.handle, ino, offset, length, room,
-                                       ctypes.byref(got), _AT_HAND, None) == 0:
-                    return got.value
-            finally:
-                self._opened.handles.leave()
+            if self._opened.handles.use(lambda: lib.rafs_image_read(
+                    self._handle, ino, offset, length, room, ctypes.byref(got), _AT_HAND,
+                    None)) == 0:
+                return got.value
         length = min(length, _abi.RAFS_READ_MAX)
-        self._wait(lambda limit: call(lib.rafs_image_read, self._handle, ino, offset, length,
-                                      room, ctypes.byref(got), ctypes.byref(limit), path=path))
+
+        def read(limit: _abi.Call, owner: object = owner) -> None:
+            # After a second Ctrl-C this goes on, alone: the memory is its own as well.
+            call(lib.rafs_image_read, self._handle, ino, offset, length, room, ctypes.byref(got),
+                 ctypes.byref(limit), path=path)
+
+        self._wait(read)
         return got.value
 
     def _read(self, ino: int, offset: int, length: int, path: str | None) -> bytes:
@@ -275,7 +272,7 @@ class Image:
             return b""
         made, done = Unwritten(length), 0
         while done < length:
-            n = self._read_to(ino, offset + done, made.address + done, length - done, path)
+            n = self._read_to(ino, offset + done, made.address + done, length - done, path, made)
             if n == 0:
                 break
             done += n
@@ -294,8 +291,38 @@ class Image:
         return self.read_bytes(path).decode(encoding, errors)
 
     async def aread(self, path: StrPath, offset: int = 0, length: int | None = None) -> bytes:
-        """read_bytes() for asyncio: other tasks run meanwhile."""
-        return await asyncio.to_thread(self.read_bytes, path, offset, length)
+        """read_bytes() for asyncio: other tasks run meanwhile, and no thread waits. Cancelling
+        the task cancels the read."""
+        if offset < 0 or (length is not None and length < 0):
+            raise ValueError("offset and length are not negative")
+        with File(self, path) as file:
+            left = max(0, file._size - offset)
+        buffer = bytearray(left if length is None else min(length, left))
+        done = await self.areadinto(path, buffer, offset)
+        return bytes(memoryview(buffer)[:done])
+
+    async def areadinto(self, path: StrPath, buffer: Any, offset: int = 0) -> int:
+        """Content from offset on into writable memory, for asyncio; gives how many bytes came:
+        fewer than it has only where the file ends. The memory is in use until then."""
+        if offset < 0:
+            raise ValueError("offset is not negative")
+        ino, text = self._resolve(path), os.fspath(path)
+        reads = self._opened.reads_of(asyncio.get_running_loop())
+        view = memoryview(buffer).cast("B")  # of a read that was cancelled still in use
+        done = 0
+        while done < len(view):
+            length = min(len(view) - done, _abi.RAFS_READ_MAX)
+            room = (ctypes.c_char * length).from_buffer(view, done)
+            try:
+                got = await reads.read(self._handle, ino, offset + done, room,
+                                       self._opened.timeout, text)
+            except RafsError as error:
+                self._opened.keeper.raise_instead(error)
+                raise
+            if got == 0:
+                break
+            done += got
+        return done
 
     def open(self, path: StrPath, mode: str = "r", buffering: int = -1,
              encoding: str | None = None, errors: str | None = None,
@@ -404,7 +431,10 @@ def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
          backends: Sequence[Backend | StrPath] = (), expect_digest: str | None = None,
          credentials: Credentials | None = None, cache: StrPath | None = None,
          timeout: float | None = 60.0, platform: str | None = None, plain_http: bool = False,
-         insecure: bool = False, ca_file: str | None = None, name: str | None = None) -> Image:
+         insecure: bool = False, ca_file: str | None = None, name: str | None = None,
+         mirrors: Sequence[str] = (), trace: bool = False,
+         limits: Mapping[str, int] | None = None,
+         log: logging.Logger | Callable[[int, str], None] | None = None) -> Image:
     """Open an image.
 
     reference       a bootstrap or blob in a file or in memory (bytes);
@@ -427,7 +457,8 @@ def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
     ...     print(image.read_text("/etc/os-release"))
     """
     return Image._open(How(reference, blob_dir, backends, expect_digest, credentials, cache,
-                           timeout, platform, plain_http, insecure, ca_file, name))
+                           timeout, platform, plain_http, insecure, ca_file, name, mirrors,
+                           trace, limits, log))
 
 
 __all__ = ["Blob", "CheckResult", "Chunk", "DirEntry", "File", "Finding", "Image", "Info", "Stat",
