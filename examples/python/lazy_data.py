@@ -144,7 +144,8 @@ def registry():
             file.write(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\n"
                        f"http: {{addr: {host}}}\nlog: {{accesslog: {{disabled: true}}}}\n")
         child = subprocess.Popen(["docker-registry", "serve", settings],
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                 start_new_session=True)  # Ctrl-C is for us
         try:
             while not answers(host):
                 if child.poll() is not None:
@@ -230,11 +231,11 @@ class Table:
         self.link = link
         print(f"{'':42}{'requests':>9}{'round trips':>12}{'MB came':>9}{'seconds':>9}")
 
-    def step(self, title, work):
+    def step(self, title, work, *given):
         if self.link:
             self.link.count()
         start = time.monotonic()
-        value = work()
+        value = work(*given)
         seconds, numbers = time.monotonic() - start, (" " * 30)
         if self.link:
             count = self.link.count()
@@ -244,34 +245,41 @@ class Table:
         return value
 
 
-def measure(reference, link, args):
-    """Each from a cold start: open, header, data."""
+def measure(reference, link, args, work):
+    """Each with a cache of its own: from a cold start, but for those that say so."""
     table = Table(link)
 
-    def opened(work):
-        with rafs.open(reference, plain_http=args.plain_http) as image:
-            return work(image)
+    def opened(read, kept):
+        cache = os.path.join(work, kept)
+        with rafs.open(reference, cache=cache, plain_http=args.plain_http) as image:
+            return read(image)
 
     def first(image):
         return image.read_bytes(args.table, 0, 4)
 
-    magic = table.step("open the image, first bytes of a file", lambda: opened(first))
-    if magic != b"PAR1":
+    def column(image):
+        return read_column(image, args.table, args.column)
+
+    def column_at_once(image):
+        return read_column_prefetched(image, args.table, args.column)
+
+    def tensor(image):
+        return read_tensor(image, args.model, args.tensor)
+
+    if table.step("open the image, first bytes of a file", opened, first, "a") != b"PAR1":
         raise Problem(f"{args.table} is no parquet file")
-    column = table.step(f"column {args.column}", lambda: opened(
-        lambda image: read_column(image, args.table, args.column)))
-    again = table.step("  the same, asked for at once", lambda: opened(
-        lambda image: read_column_prefetched(image, args.table, args.column)))
-    if not column.equals(again):
-        raise Problem("the two ways differ")
-    tensor = table.step(f"tensor {args.tensor}"[:42], lambda: opened(
-        lambda image: read_tensor(image, args.model, args.tensor)))
+    values = table.step(f"column {args.column}", opened, column, "b")
+    once = table.step("  asked for at once", opened, column_at_once, "c")
+    again = table.step("  once more, from the cache", opened, column, "c")
+    if not values.equals(once) or not values.equals(again):
+        raise Problem("the ways differ")
+    weights = table.step(f"tensor {args.tensor}"[:42], opened, tensor, "d")
     if link and not args.no_pull:
-        host = reference[len("docker://"):].partition("/")
-        table.step("pull the image", lambda: pull(host[0], host[2]))
-    print(f"\n{args.column}: {len(column)} values, {column.nbytes / 1e6:.0f} MB, mean "
-          f"{np.mean(column.to_numpy()):.4f}; {args.tensor}: {tensor.shape}, "
-          f"{tensor.nbytes / 1e6:.0f} MB, mean {tensor.mean():.6f}")
+        host, _, name = reference[len("docker://"):].partition("/")
+        table.step("pull the image", pull, host, name)
+    print(f"\n{args.column}: {len(values)} values, {values.nbytes / 1e6:.0f} MB, mean "
+          f"{np.mean(values.to_numpy()):.4f}; {args.tensor}: {weights.shape}, "
+          f"{weights.nbytes / 1e6:.0f} MB, mean {weights.mean():.6f}")
 
 
 # %% The whole
@@ -309,13 +317,16 @@ def main():
         host, _, name = reference[len("docker://"):].partition("/")
         link = None
         if host.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]"):
+            if not answers(host):
+                raise Problem(f"nothing answers at {host}: is the registry running?")
             link = stack.enter_context(Link(host, DELAY_MS, args.rate / 8))
             reference = f"docker://{link.host}/{name}"
-            print(f"Through a link of {DELAY_MS} ms and {args.rate:g} Mbit/s; each line begins "
-                  "with nothing cached.\n")
+            print(f"Through a link of {DELAY_MS} ms and {args.rate:g} Mbit/s, each time from nothing "
+                  "cached:\n")
         else:
-            print(f"From {host}; each line begins with nothing cached.\n")
-        measure(reference, link, args)
+            print(f"From {host}, each time from nothing cached:\n")
+        work = stack.enter_context(tempfile.TemporaryDirectory())
+        measure(reference, link, args, work)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -113,7 +115,7 @@ async def serve(relay: Relay) -> None:
     while await loop.run_in_executor(None, sys.stdin.readline):
         print(json.dumps(relay.told()), flush=True)
         relay.reset()
-    server.close()
+    os._exit(0)  # with all connections that are left
 
 
 class Link:
@@ -122,7 +124,8 @@ class Link:
     def __init__(self, server: str, delay_ms: float = 20, rate_mbytes: float = 0) -> None:
         self.child = subprocess.Popen(
             [sys.executable, __file__, server, "--delay", str(delay_ms), "--rate",
-             str(rate_mbytes)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+             str(rate_mbytes)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            start_new_session=True)  # Ctrl-C is for us; the relay ends with its input
         assert self.child.stdout is not None
         port = self.child.stdout.readline().strip()
         if not port:
@@ -158,11 +161,10 @@ def main() -> None:
                         help="10^6 bytes a second; 0: as fast as it goes")
     args = parser.parse_args()
     host, _, port = args.server.rpartition(":")
-    relay = Relay(host, int(port), args.delay / 1000, args.rate * 1e6)
-    try:
-        asyncio.run(serve(relay))
-    except KeyboardInterrupt:
-        pass
+    if not port.isdigit() or args.delay < 0 or args.rate < 0:
+        parser.error("it takes HOST:PORT, and numbers that are not negative")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    asyncio.run(serve(Relay(host, int(port), args.delay / 1000, args.rate * 1e6)))
 
 
 if __name__ == "__main__":
