@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 import stat as stat_module
 from typing import TYPE_CHECKING, Any
 
-from ._types import StrPath
+from ._types import InnerPath, text_of
 
 if TYPE_CHECKING:
     from .image import Image
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
 class File(io.RawIOBase):
     """A file of an image, for reading; every byte is verified. Made by Image.open()."""
 
-    def __init__(self, image: Image, path: StrPath) -> None:
+    def __init__(self, image: Image, path: InnerPath) -> None:
         super().__init__()
         self._image = image
-        self.name = os.fspath(path)
+        self.name = text_of(path)
         self._ino = image._resolve(path)
         status = image._stat(self._ino, self.name)
         if stat_module.S_ISDIR(status.st_mode):

@@ -14,6 +14,25 @@ from .errors import name_of
 StrPath = Union[str, "os.PathLike[str]"]
 
 
+class Inside:
+    """What names something in an image. It is no os.PathLike: whoever takes one opens the file
+    of that name on this machine, which is another file."""
+
+    __slots__ = ()
+
+    def _inside(self) -> str:
+        raise NotImplementedError
+
+
+#: A path in an image.
+InnerPath = Union[str, "os.PathLike[str]", Inside]
+
+
+def text_of(path: InnerPath) -> str:
+    """A path in an image as text."""
+    return path._inside() if isinstance(path, Inside) else os.fsdecode(path)
+
+
 def _picker(structure: Any, codes: str, *names: str) -> struct.Struct:
     """Takes some fields of a structure, in its order, out of memory that has it."""
     layout, at = "=", 0
@@ -67,7 +86,7 @@ class Stat:
         return made
 
 
-class DirEntry:
+class DirEntry(Inside):
     """A name in a directory, as `os.scandir` has it; nothing is asked again."""
 
     __slots__ = ("name", "_folder", "_type", "_memory", "_at")
@@ -86,7 +105,7 @@ class DirEntry:
         """The directory's path and the name."""
         return self._folder + self.name
 
-    def __fspath__(self) -> str:
+    def _inside(self) -> str:
         return self._folder + self.name
 
     def __repr__(self) -> str:

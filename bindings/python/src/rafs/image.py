@@ -21,7 +21,19 @@ from ._memory import Unwritten
 from ._names import Batch, batches
 from ._opening import How, Opened
 from ._sources import Backend, Credentials
-from ._types import Blob, CheckResult, Chunk, DirEntry, Finding, Info, Stat, StrPath, finding_of
+from ._types import (
+    Blob,
+    CheckResult,
+    Chunk,
+    DirEntry,
+    Finding,
+    Info,
+    InnerPath,
+    Stat,
+    StrPath,
+    finding_of,
+    text_of,
+)
 from .errors import RafsError
 
 #: The longest read that is first tried without a thread that Ctrl-C could stop.
@@ -55,6 +67,15 @@ class Image:
             raise
         return image
 
+    def __repr__(self) -> str:
+        given = self._opened.how.reference
+        name = f"{len(given)} bytes" if isinstance(given, bytes) else os.fspath(given)
+        return f"<rafs.Image {name}{', closed' if self.closed else ''}>"
+
+    def __reduce__(self) -> Any:
+        # For worker processes: each opens its own, and it has to be the same one.
+        return _opened_again, (self._opened.how, self.info)
+
     @property
     def _handle(self) -> ctypes.c_void_p:
         return self._opened.handle
@@ -86,29 +107,29 @@ class Image:
         """For what may wait: work(rafs_call)."""
         self._opened.run(work)
 
-    def _resolve(self, path: StrPath, follow: bool = True) -> int:
+    def _resolve(self, path: InnerPath, follow: bool = True) -> int:
         ino = ctypes.c_uint64()
-        text = os.fspath(path)
+        text = text_of(path)
         self._call(lib.rafs_image_resolve, os.fsencode(text),
                    0 if follow else _abi.RAFS_RESOLVE_NOFOLLOW, ctypes.byref(ino), path=text)
         return ino.value
 
     # ---- names ----------------------------------------------------------------------
 
-    def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> Stat:
+    def stat(self, path: InnerPath, *, follow_symlinks: bool = True) -> Stat:
         """Attributes of what a path names."""
-        return self._stat(self._resolve(path, follow_symlinks), os.fspath(path))
+        return self._stat(self._resolve(path, follow_symlinks), text_of(path))
 
     def _stat(self, ino: int, path: str) -> Stat:
         attr = _abi.Attr()
         self._call(lib.rafs_image_get_attr, ino, ctypes.byref(attr), path=path)
         return Stat._of(attr)
 
-    def lstat(self, path: StrPath) -> Stat:
+    def lstat(self, path: InnerPath) -> Stat:
         """As stat(), of a symbolic link itself."""
         return self.stat(path, follow_symlinks=False)
 
-    def exists(self, path: StrPath) -> bool:
+    def exists(self, path: InnerPath) -> bool:
         """Is there something of that name, links followed?"""
         try:
             self._resolve(path)
@@ -116,11 +137,11 @@ class Image:
             return False
         return True
 
-    def isdir(self, path: StrPath) -> bool:
+    def isdir(self, path: InnerPath) -> bool:
         """Is it a directory, links followed?"""
         return self.exists(path) and stat_module.S_ISDIR(self.stat(path).st_mode)
 
-    def isfile(self, path: StrPath) -> bool:
+    def isfile(self, path: InnerPath) -> bool:
         """Is it a regular file, links followed?"""
         return self.exists(path) and stat_module.S_ISREG(self.stat(path).st_mode)
 
@@ -128,25 +149,25 @@ class Image:
         return batches(lambda *arguments: self._call(lib.rafs_image_readdir, *arguments, path=path),
                        ino, with_attributes)
 
-    def listdir(self, path: StrPath = "/") -> list[str]:
+    def listdir(self, path: InnerPath = "/") -> list[str]:
         """Names in a directory, in the order of their bytes."""
         names: list[str] = []
-        for batch in self._batches(self._resolve(path), os.fspath(path)):
+        for batch in self._batches(self._resolve(path), text_of(path)):
             names += batch.names
         return names
 
-    def scandir(self, path: StrPath = "/") -> Iterator[DirEntry]:
+    def scandir(self, path: InnerPath = "/") -> Iterator[DirEntry]:
         """Names in a directory with their attributes."""
-        text = os.fspath(path)
+        text = text_of(path)
         base = text.rstrip("/") + "/"
         for batch in self._batches(self._resolve(path), text, True):
             for name, kind, place in zip(batch.names, batch.types, batch.places()):
                 yield DirEntry(name, base, kind, batch.memory, place)
 
-    def walk(self, top: StrPath = "/") -> Iterator[tuple[str, list[str], list[str]]]:
+    def walk(self, top: InnerPath = "/") -> Iterator[tuple[str, list[str], list[str]]]:
         """As `os.walk`, top down; links are not followed. Names taken out of the second list
         are not entered."""
-        first = os.fspath(top)
+        first = text_of(top)
         pending = [(first, self._resolve(first))]
         while pending:
             place, ino = pending.pop()
@@ -168,11 +189,11 @@ class Image:
                 inode = folders[name] if name in folders else self._resolve(base + name)
                 pending.append((base + name, inode))
 
-    def glob(self, pattern: str, top: StrPath = "/") -> Iterator[str]:
+    def glob(self, pattern: str, top: InnerPath = "/") -> Iterator[str]:
         """Paths below `top` that match: `*`, `?` and `[…]` within a name, `**` for any
         directories."""
         parts = [part for part in pattern.split("/") if part]
-        yield from self._glob(os.fspath(top), parts)
+        yield from self._glob(text_of(top), parts)
 
     def _glob(self, place: str, parts: list[str]) -> Iterator[str]:
         if not parts:
@@ -209,10 +230,10 @@ class Image:
         except NotADirectoryError:
             return []
 
-    def readlink(self, path: StrPath) -> str:
+    def readlink(self, path: InnerPath) -> str:
         """Target of a symbolic link."""
         return os.fsdecode(self._sized(lib.rafs_image_readlink, self._resolve(path, False), 1,
-                                       path=os.fspath(path)))
+                                       path=text_of(path)))
 
     def _sized(self, function: Any, ino: int, more: int, *, path: str,
                name: bytes | None = None) -> bytes:
@@ -230,9 +251,9 @@ class Image:
                     raise
                 room = length.value + more
 
-    def xattrs(self, path: StrPath, *, follow_symlinks: bool = True) -> dict[str, bytes]:
+    def xattrs(self, path: InnerPath, *, follow_symlinks: bool = True) -> dict[str, bytes]:
         """Extended attributes, ACLs included, by their full names."""
-        ino, text = self._resolve(path, follow_symlinks), os.fspath(path)
+        ino, text = self._resolve(path, follow_symlinks), text_of(path)
         names = self._sized(lib.rafs_image_list_xattr, ino, 0, path=text).split(b"\0")[:-1]
         return {os.fsdecode(name): self._sized(lib.rafs_image_get_xattr, ino, 0, path=text,
                                                name=name) for name in names}
@@ -278,7 +299,7 @@ class Image:
             done += n
         return made.take(done)  # type: ignore[no-any-return]
 
-    def read_bytes(self, path: StrPath, offset: int = 0, length: int | None = None) -> bytes:
+    def read_bytes(self, path: InnerPath, offset: int = 0, length: int | None = None) -> bytes:
         """Content of a file, or a part of it: fewer bytes only where it ends."""
         if offset < 0 or (length is not None and length < 0):
             raise ValueError("offset and length are not negative")
@@ -286,11 +307,11 @@ class Image:
             file.seek(offset)
             return file.read(-1 if length is None else length)  # type: ignore[no-any-return]
 
-    def read_text(self, path: StrPath, encoding: str = "utf-8", errors: str = "strict") -> str:
+    def read_text(self, path: InnerPath, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Content of a text file."""
         return self.read_bytes(path).decode(encoding, errors)
 
-    async def aread(self, path: StrPath, offset: int = 0, length: int | None = None) -> bytes:
+    async def aread(self, path: InnerPath, offset: int = 0, length: int | None = None) -> bytes:
         """read_bytes() for asyncio: other tasks run meanwhile, and no thread waits. Cancelling
         the task cancels the read."""
         if offset < 0 or (length is not None and length < 0):
@@ -301,12 +322,12 @@ class Image:
         done = await self.areadinto(path, buffer, offset)
         return bytes(memoryview(buffer)[:done])
 
-    async def areadinto(self, path: StrPath, buffer: Any, offset: int = 0) -> int:
+    async def areadinto(self, path: InnerPath, buffer: Any, offset: int = 0) -> int:
         """Content from offset on into writable memory, for asyncio; gives how many bytes came:
         fewer than it has only where the file ends. The memory is in use until then."""
         if offset < 0:
             raise ValueError("offset is not negative")
-        ino, text = self._resolve(path), os.fspath(path)
+        ino, text = self._resolve(path), text_of(path)
         reads = self._opened.reads_of(asyncio.get_running_loop())
         view = memoryview(buffer).cast("B")  # of a read that was cancelled still in use
         done = 0
@@ -324,7 +345,7 @@ class Image:
             done += got
         return done
 
-    def open(self, path: StrPath, mode: str = "r", buffering: int = -1,
+    def open(self, path: InnerPath, mode: str = "r", buffering: int = -1,
              encoding: str | None = None, errors: str | None = None,
              newline: str | None = None) -> Any:
         """A file object, as `open()` gives: "rb" buffered or (buffering=0) raw, "r" text. The
@@ -341,9 +362,9 @@ class Image:
         return io.TextIOWrapper(io.BufferedReader(raw, 128 * 1024), encoding or "utf-8", errors,
                                 newline)
 
-    def chunks(self, path: StrPath) -> Iterator[Chunk]:
+    def chunks(self, path: InnerPath) -> Iterator[Chunk]:
         """Where the bytes of a file lie, in order."""
-        ino, text = self._resolve(path), os.fspath(path)
+        ino, text = self._resolve(path), text_of(path)
         extents, count, offset = (_abi.Extent * 256)(), ctypes.c_size_t(), 0
         while True:
             at = offset
@@ -361,15 +382,15 @@ class Image:
             last = extents[count.value - 1]
             offset = last.file_offset + last.length
 
-    def prefetch(self, paths: Sequence[StrPath] = (), *,
-                 ranges: Sequence[tuple[StrPath, int, int]] = (), everything: bool = False,
+    def prefetch(self, paths: Sequence[InnerPath] = (), *,
+                 ranges: Sequence[tuple[InnerPath, int, int]] = (), everything: bool = False,
                  threads: int = 0, ignore_errors: bool = False) -> dict[str, int]:
         """Fetch beforehand, in few large requests: files, directories with all below, ranges
         (path, offset, length), or everything; with a cache it stays there. Gives counts."""
         options = _abi.PrefetchOptions(ctypes.sizeof(_abi.PrefetchOptions))
         options.threads = threads
         options.what = _abi.RAFS_PREFETCH_ALL if everything else _abi.RAFS_PREFETCH_LIST
-        texts = [os.fsencode(path) for path in paths]
+        texts = [os.fsencode(text_of(path)) for path in paths]
         options.paths = (ctypes.c_char_p * max(1, len(texts)))(*texts)
         options.path_count = len(texts)
         parts = [_abi.PrefetchRange(self._resolve(path), offset, length)
@@ -426,6 +447,15 @@ class Image:
         self._wait(lambda limit: call(lib.rafs_image_check, self._handle, ctypes.byref(options),
                                       ctypes.byref(result), ctypes.byref(limit)))
         return CheckResult(result.inodes, result.chunks, result.bytes, tuple(found))
+
+def _opened_again(how: How, info: Info) -> Image:
+    image = Image._open(how)
+    if image.info != info:
+        image.close()
+        raise ValueError(f"{how.reference!r} is another image now than when it was pickled; "
+                         "name it by its digest")
+    return image
+
 
 def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
          backends: Sequence[Backend | StrPath] = (), expect_digest: str | None = None,

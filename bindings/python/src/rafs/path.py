@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ._types import Inside
+
 if TYPE_CHECKING:
     from .image import Image, Stat
 
 
-class Path:
+class Path(Inside):
     """A path in an image; never changes.
 
     >>> import rafs
@@ -61,7 +63,7 @@ class Path:
         """As `/`, for several."""
         return Path(self._image, self._pure.joinpath(*others))
 
-    def __fspath__(self) -> str:
+    def _inside(self) -> str:
         return str(self._pure)
 
     def __str__(self) -> str:
