@@ -6,9 +6,10 @@ import pickle
 import shutil
 
 import pytest
-from conftest import GOLDEN, boot_of, open_variant
 
 import rafs
+
+from conftest import GOLDEN, boot_of, open_variant
 
 
 class Dataset:

@@ -2,14 +2,17 @@
 """Container images on demand, every byte verified.
 
 >>> import rafs
->>> with rafs.open("image.boot", blob_dir="blobs") as image:  # doctest: +SKIP
-...     for name in image.listdir("/etc"):
-...         print(name)
+>>> with rafs.open(bootstrap, blob_dir=blobs) as image:
+...     image.listdir("/etc")
+...     image.read_text("/etc/motd")
+['message', 'motd', 'os-release']
+'Be well.\\n'
 """
 from . import errors
 from ._abi import RAFS_VERSION_STRING as __version__
 from ._sources import Backend, Credentials
 from .building import BuildResult, PushResult, build, convert, merge, push
+from .cache import Cache, CacheEntry
 from .errors import (
     ArgumentError,
     BackendError,
@@ -24,11 +27,12 @@ from .errors import (
 from .errors import RafsTimeoutError as TimeoutError
 from .image import Blob, CheckResult, Chunk, DirEntry, File, Finding, Image, Info, Stat, open
 from .path import Path
+from .trace import Trace, TraceEvent
 
 __all__ = [
-    "ArgumentError", "Backend", "BackendError", "Blob", "BuildResult", "CancelledError", "CheckResult", "Chunk",
+    "ArgumentError", "Backend", "BackendError", "Blob", "BuildResult", "Cache", "CacheEntry", "CancelledError", "CheckResult", "Chunk",
     "CorruptError", "Credentials", "DirEntry", "File", "Finding", "Image", "Info",
-    "LibraryError", "LimitError", "NotFound", "Path", "PushResult", "RafsError", "Stat", "TimeoutError",
+    "LibraryError", "LimitError", "NotFound", "Path", "PushResult", "RafsError", "Stat", "TimeoutError", "Trace", "TraceEvent",
     "UnsupportedError", "__version__", "build", "convert",
     "errors", "merge", "open", "push",
 ]

@@ -30,6 +30,7 @@ from ._sources import (
     array,
 )
 from ._types import StrPath
+from .cache import Cache
 from .errors import RafsError
 
 T = TypeVar("T")
@@ -129,7 +130,7 @@ class How:
     backends: Sequence[Backend | StrPath]
     expect_digest: str | None
     credentials: Credentials | None
-    cache: StrPath | None
+    cache: StrPath | Cache | None
     timeout: float | None
     platform: str | None
     plain_http: bool
@@ -198,7 +199,11 @@ class Opened:
         options.env = ctypes.pointer(self.env)
         options.expect_digest = how.expect_digest.encode() if how.expect_digest else None
         options.name = os.fsencode(how.name) if how.name else None
-        if how.cache is not None:
+        if isinstance(how.cache, Cache):
+            how.cache._held.take()
+            stack.callback(how.cache._held.drop)
+            options.cache = how.cache._held.handle
+        elif how.cache is not None:
             cache = ctypes.c_void_p()
             call(lib.rafs_cache_open, os.fsencode(how.cache), None, ctypes.byref(cache))
             stack.callback(lib.rafs_cache_close, cache)

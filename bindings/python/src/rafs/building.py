@@ -178,8 +178,11 @@ def build(source: StrPath | Sequence[StrPath], out: StrPath, *, fs_version: int 
     progress      a function of (bytes done, bytes in all), or True for tqdm's bar
 
     >>> import rafs
-    >>> rafs.build("rootfs", "out").digest                # doctest: +SKIP
-    'sha256:…'
+    >>> built = rafs.build(tree, directory / "out", compressor="lz4")
+    >>> with rafs.open(built.bootstrap, blob_dir=directory / "out" / "blobs",
+    ...                expect_digest=built.digest) as image:
+    ...     image.read_text("/etc/motd")
+    'Be well.\\n'
     """
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     place = os.fspath(out)

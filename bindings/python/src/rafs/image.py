@@ -34,7 +34,9 @@ from ._types import (
     finding_of,
     text_of,
 )
+from .cache import Cache
 from .errors import RafsError
+from .trace import Trace
 
 #: The longest read that is first tried without a thread that Ctrl-C could stop.
 _SHORT = 16 << 20
@@ -382,14 +384,30 @@ class Image:
             last = extents[count.value - 1]
             offset = last.file_offset + last.length
 
+    def trace_start(self) -> None:
+        """Record from now on what reads use; trace() gives it."""
+        self._call(lib.rafs_trace_start)
+
+    def trace(self) -> Trace:
+        """What was recorded since trace_start() (or opening with trace=True); it goes on."""
+        handle = ctypes.c_void_p()
+        self._wait(lambda limit: call(lib.rafs_trace_take, self._handle, ctypes.byref(handle),
+                                      ctypes.byref(limit)))
+        return Trace._of(handle)
+
     def prefetch(self, paths: Sequence[InnerPath] = (), *,
                  ranges: Sequence[tuple[InnerPath, int, int]] = (), everything: bool = False,
+                 trace: Trace | None = None,
                  threads: int = 0, ignore_errors: bool = False) -> dict[str, int]:
         """Fetch beforehand, in few large requests: files, directories with all below, ranges
-        (path, offset, length), or everything; with a cache it stays there. Gives counts."""
+        (path, offset, length), everything, or what a trace of an earlier run names, in its
+        order; with a cache it stays there. Gives counts."""
         options = _abi.PrefetchOptions(ctypes.sizeof(_abi.PrefetchOptions))
         options.threads = threads
-        options.what = _abi.RAFS_PREFETCH_ALL if everything else _abi.RAFS_PREFETCH_LIST
+        options.what = (_abi.RAFS_PREFETCH_ALL if everything else
+                        _abi.RAFS_PREFETCH_TRACE if trace is not None else
+                        _abi.RAFS_PREFETCH_LIST)
+        options.trace = trace._handle if trace is not None else None
         texts = [os.fsencode(text_of(path)) for path in paths]
         options.paths = (ctypes.c_char_p * max(1, len(texts)))(*texts)
         options.path_count = len(texts)
@@ -410,6 +428,14 @@ class Image:
             lib.rafs_prefetch_free(handle)
         return {name: getattr(progress, name) for name, *_ in _abi.PrefetchProgress._fields_
                 if name not in ("struct_size", "ended")}
+
+    def pin(self) -> None:
+        """Keep all of the image that its cache has, or will have, from being evicted."""
+        self._call(lib.rafs_image_pin)
+
+    def unpin(self) -> None:
+        """Let it be evicted again."""
+        self._call(lib.rafs_image_unpin)
 
     # ---- the whole ------------------------------------------------------------------
 
@@ -459,7 +485,7 @@ def _opened_again(how: How, info: Info) -> Image:
 
 def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
          backends: Sequence[Backend | StrPath] = (), expect_digest: str | None = None,
-         credentials: Credentials | None = None, cache: StrPath | None = None,
+         credentials: Credentials | None = None, cache: StrPath | Cache | None = None,
          timeout: float | None = 60.0, platform: str | None = None, plain_http: bool = False,
          insecure: bool = False, ca_file: str | None = None, name: str | None = None,
          mirrors: Sequence[str] = (), trace: bool = False,
@@ -476,15 +502,17 @@ def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
     expect_digest   "sha256:HEX" of the bootstrap: nothing but that image is read
     credentials     (user, password), a mapping of hosts to pairs, or a function; without them
                     what docker login and podman login wrote is used
-    cache           directory in which chunks outlive the process; None: memory alone
+    cache           directory in which chunks outlive the process, or a rafs.Cache; None: memory
+                    alone
     timeout         seconds that one call may take; None: as long as it takes
     platform        "OS/ARCHITECTURE" of an image for several
 
     Raises what `rafs.errors` has: NotFound, CorruptError, BackendError, RafsTimeoutError …
 
     >>> import rafs
-    >>> with rafs.open("image.boot", blob_dir="blobs") as image:  # doctest: +SKIP
-    ...     print(image.read_text("/etc/os-release"))
+    >>> with rafs.open(bootstrap, blob_dir=blobs, expect_digest=digest) as image:
+    ...     image.read_text("/etc/os-release")
+    'NAME=Example\\n'
     """
     return Image._open(How(reference, blob_dir, backends, expect_digest, credentials, cache,
                            timeout, platform, plain_http, insecure, ca_file, name, mirrors,

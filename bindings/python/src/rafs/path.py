@@ -16,8 +16,11 @@ class Path(Inside):
     """A path in an image; never changes.
 
     >>> import rafs
-    >>> etc = rafs.Path(image, "/etc")                    # doctest: +SKIP
-    >>> [p.name for p in etc.glob("*.conf")]              # doctest: +SKIP
+    >>> etc = rafs.Path(image, "/etc")
+    >>> [path.name for path in etc.glob("m*")]
+    ['message', 'motd']
+    >>> (etc / "motd").read_text()
+    'Be well.\\n'
     """
 
     __slots__ = ("_image", "_pure")
