@@ -22,7 +22,7 @@ class _Read:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, room: Any, path: str) -> None:
         self.done: asyncio.Future[int] = loop.create_future()
-        self.room = room
+        self.room = room  # keeps the memory alive and in its place
         self.path = path
         self.id = ctypes.c_uint64()
 
@@ -44,29 +44,36 @@ class Reads:
         self.closed = False
         self.lock = threading.Lock()  # against closing by another thread
 
-    async def read(self, image: ctypes.c_void_p, ino: int, offset: int, room: Any,
-                   timeout: float | None, path: str) -> int:
-        """Fill memory; gives how many bytes came. Cancelling the task cancels the read."""
+    async def read(self, image: ctypes.c_void_p, ino: int, offset: int, room: Any, length: int,
+                   timeout: float | None, path: str, ours: bool) -> int:
+        """Fill memory; gives how many bytes came. Cancelling the task cancels the read. If the
+        memory is not ours, the task ends when nothing is written to it any more."""
         await self.turns.acquire()
         read = _Read(self.loop, room, path)
         try:
-            tag = self._submit(image, read, ino, offset, timeout)
+            tag = self._submit(image, read, ino, offset, length, timeout)
         except BaseException:
             self.turns.release()
             raise
         try:
-            return await read.done
+            return await asyncio.shield(read.done)
         except asyncio.CancelledError:
             with self.lock:
                 if tag in self.under_way and not self.closed:
                     lib.rafs_queue_cancel(self.queue, read.id)
+            while not (ours or read.done.done()):
+                try:
+                    await asyncio.wait([read.done])
+                except asyncio.CancelledError:
+                    pass
+            read.done.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
 
-    def _submit(self, image: ctypes.c_void_p, read: _Read, ino: int, offset: int,
+    def _submit(self, image: ctypes.c_void_p, read: _Read, ino: int, offset: int, length: int,
                 timeout: float | None) -> int:
         wanted = _abi.QueueRead(ctypes.sizeof(_abi.QueueRead))
         wanted.image, wanted.ino, wanted.offset = image, ino, offset
-        wanted.buf, wanted.len = ctypes.addressof(read.room), len(read.room)
+        wanted.buf, wanted.len = ctypes.addressof(read.room), length
         wanted.deadline_ns = limits(timeout, None).deadline_ns
         with self.lock:
             if self.closed:
@@ -107,7 +114,7 @@ class Reads:
         for read, one in ended:
             self.turns.release()
             if read.done.done():
-                continue
+                continue  # its loop was ended
             if one.code < 0:
                 read.done.set_exception(error_for(one.code, one.error, read.path))
             else:
@@ -130,8 +137,9 @@ class Reads:
             if not self.loop.is_closed():
                 self._watch(False)
                 for future in waiting:
+                    self.turns.release()  # who waits for a turn is told by _submit()
                     if not future.done():
-                        future.set_exception(ValueError("the image was closed"))
+                        future.set_exception(ValueError("the image was closed meanwhile"))
             lib.rafs_queue_free(self.queue)
 
         # What belongs to a loop that runs is for its thread to touch: its descriptor too.

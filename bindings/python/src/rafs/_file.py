@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import stat as stat_module
 from typing import TYPE_CHECKING, Any
 
+from ._memory import bytes_of
 from ._types import InnerPath, text_of
 
 if TYPE_CHECKING:
@@ -20,10 +20,7 @@ class File(io.RawIOBase):
         self._image = image
         self.name = text_of(path)
         self._ino = image._resolve(path)
-        status = image._stat(self._ino, self.name)
-        if stat_module.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(21, "is a directory", self.name)
-        self._size = status.st_size
+        self._size = image._regular(self._ino, self.name).st_size
         self._at = 0
 
     def readable(self) -> bool:
@@ -41,7 +38,7 @@ class File(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill memory; fewer bytes only where the file ends."""
         self._open_or_raise()
-        view = memoryview(buffer).cast("B")
+        view = bytes_of(buffer)
         n = self._image._readinto(self._ino, self._at, view, self.name)
         self._at += n
         return n

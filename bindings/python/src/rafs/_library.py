@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import errno
 import glob
 import os
-import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from . import _abi
-from .errors import LibraryError, error_for
+from ._jobs import Job
+from .errors import LibraryError, RafsTimeoutError, error_for
 
 T = TypeVar("T")
 
@@ -143,75 +144,64 @@ def call(function: Any, *arguments: Any, path: str | None = None) -> None:
         raise error_for(code, error, path)
 
 
-class _Job:
-    """A call that a helper thread makes for one that has to be interruptible. What it reads
-    into and its handles belong to the helper until it has ended, whatever becomes of the other
-    thread meanwhile."""
+class _Stoppable:
+    """Work that is given a token. Tokens are used again as long as nobody fired them: theirs are
+    no finalizers that a signal handler's exception could get lost in."""
 
-    def __init__(self, work: Callable[[Cancel | None], Any]) -> None:
+    def __init__(self, work: Callable[[Cancel], Any]) -> None:
         self.work = work
-        self.cancel = Cancel()
-        self.answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-        self.started = threading.Lock()  # taken by who decides: the helper, or who gives up
+        self.token: Cancel | None = None
+        self.fired = False
 
-    def run(self) -> None:
-        """In the helper."""
-        if not self.started.acquire(blocking=False):
-            return
+    def __call__(self) -> Any:
         try:
-            self.answer.put((self.work(self.cancel), None))
-        except BaseException as error:
-            self.answer.put((None, error))
-
-    def give_up(self) -> None:
-        """After an interrupt: the call ends soon, or never begins."""
-        self.cancel.fire()
-        if not self.started.acquire(blocking=False):
-            self.answer.get()  # what it reads into is ours again
-
-
-_jobs: list[queue.SimpleQueue[_Job]] = []  # of helpers that wait for work
-
-
-def _help(jobs: queue.SimpleQueue[_Job]) -> None:
-    while True:
-        job = jobs.get()
-        job.run()
-        del job
-        _jobs.append(jobs)
-
-
-def _forget_helpers() -> None:
-    _jobs.clear()  # a child has none of the threads
-
-
-os.register_at_fork(after_in_child=_forget_helpers)
-
-
-def _submit(job: _Job) -> None:
-    try:
-        jobs = _jobs.pop()
-    except IndexError:
-        jobs = queue.SimpleQueue()
-        threading.Thread(target=_help, args=(jobs,), name="rafs", daemon=True).start()
-    jobs.put(job)
-
-
-def interruptible(work: Callable[[Cancel | None], T]) -> T:
-    """Do what may wait for the network. In the main thread Ctrl-C fires the token that `work`
-    is given, and KeyboardInterrupt comes out when it has ended."""
-    if threading.current_thread() is not threading.main_thread():
-        return work(None)
-    job = _Job(work)
-    try:
-        _submit(job)
-        value, error = job.answer.get()
-    except BaseException:
-        job.give_up()
-        raise
-    if error is not None:
+            token = _tokens.pop()
+        except IndexError:
+            token = Cancel()
+        self.token = token
         try:
-            raise error
+            if self.fired:
+                token.fire()
+            return self.work(token)
         finally:
-            del error  # it refers to this frame
-    return value  # type: ignore[no-any-return]
+            self.token = None
+            if not self.fired:
+                _tokens.append(token)
+
+    def fire(self) -> None:
+        """The work ends soon. A token that it had in use is not used again."""
+        self.fired = True
+        token = self.token
+        if token is not None:
+            token.fire()
+
+
+_tokens: list[Cancel] = []
+os.register_at_fork(after_in_child=_tokens.clear)
+
+
+def interruptible(work: Callable[[Cancel | None], T], *, always: bool = False,
+                  patience: float | None = None, seconds: float | None = None) -> T:
+    """Do what may wait for the network or for Python.
+
+    In the main thread, or `always`, another thread does it, and an exception of a signal
+    handler such as KeyboardInterrupt comes out here: the token that `work` is given is fired,
+    and its end waited for, so long as `patience` says or until the next exception. What `work`
+    uses has to belong to it for that reason.
+
+    seconds     after which TimeoutError is raised in the same way; None: never
+    """
+    if not always and threading.current_thread() is not threading.main_thread():
+        return work(None)
+    stoppable = _Stoppable(work)
+    job: Job[T] = Job(stoppable)
+    try:
+        job.start()
+        if not job.wait(seconds):
+            raise RafsTimeoutError(errno.ETIMEDOUT, "a callback in Python did not return in time")
+    except BaseException:
+        stoppable.fire()
+        if not job.drop():
+            job.wait(patience)
+        raise
+    return job.result()

@@ -7,10 +7,22 @@ import sys
 from typing import Any
 
 
+def bytes_of(buffer: Any) -> memoryview:
+    """Writable memory, byte by byte."""
+    view = memoryview(buffer)
+    if view.readonly:
+        raise TypeError(f"a read-only {type(buffer).__name__} cannot be read into")
+    if not view.c_contiguous:
+        raise TypeError("what is read into has to lie in one piece, in C order")
+    return view.cast("B") if view.nbytes else memoryview(bytearray())
+
+
 class _Copied:
     """Elsewhere than in CPython: memory, and bytes made of it."""
 
     def __init__(self, length: int) -> None:
+        if length > sys.maxsize - 64:
+            raise MemoryError(f"{length} bytes")
         self._memory = ctypes.create_string_buffer(max(1, length))
         self.address = ctypes.addressof(self._memory)
 
@@ -23,6 +35,8 @@ class _InPlace:
     """A bytes object that nobody else has seen yet may be written to."""
 
     def __init__(self, length: int) -> None:
+        if length > sys.maxsize - 64:  # ctypes would take a part of the number
+            raise MemoryError(f"{length} bytes")
         self._made = _new(None, length)
         self.address = _address(self._made)
         self._length = length

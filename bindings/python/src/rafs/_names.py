@@ -70,7 +70,10 @@ def batches(readdir: Callable[..., None], ino: int, with_attributes: bool) -> It
     """All of a directory. `readdir` is called with what rafs_image_readdir() takes."""
     offset: int | None = 0
     while offset is not None:
-        room = _rooms.pop() if _rooms else _Room()
+        try:
+            room = _rooms.pop()
+        except IndexError:
+            room = _Room()
         try:
             readdir(ino, offset, _abi.RAFS_DIR_ATTR if with_attributes else 0, room.entries,
                     _ENTRIES, room.names, _NAMES, ctypes.byref(room.count))

@@ -5,19 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import functools
 import logging
 import operator
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Callable, TypeVar
 
 from . import _abi
 from ._async import Reads
-from ._library import Cancel, call, check_process, interruptible, lib, limits, ours
+from ._handles import Handles
+from ._library import Cancel, call, interruptible, lib, limits
 from ._sources import (
     Backend,
     Credentials,
@@ -34,91 +33,10 @@ from .cache import Cache
 from .errors import RafsError
 
 T = TypeVar("T")
-R = TypeVar("R")
 
-#: Seconds that closing waits for calls of other threads, which were cancelled. Only callbacks in
-#: Python can make them last longer; what they use is freed when the last one has ended.
-_PATIENCE = 10.0
-_callbacks = threading.local()
-
-
-class Handles:
-    """All that an image holds, freed in order, once, when no call uses it any more."""
-
-    def __init__(self) -> None:
-        self.stack = ExitStack()
-        self.closing = False
-        self.cancel = Cancel()
-        self.pid = os.getpid()
-        self._calls: set[object] = set()
-        self._lock = threading.Lock()
-        self._quiet = threading.Condition(self._lock)
-        self._free_now = False  # by the last call that ends
-        self._freed = False
-
-    def use(self, work: Callable[[], T]) -> T:
-        """A call that uses the handles."""
-        check_process(self.pid, "this image")
-        call_of_mine = object()
-        try:
-            self._calls.add(call_of_mine)
-            if self.closing:
-                raise ValueError("the image is closed")
-            return work()
-        finally:
-            self._calls.discard(call_of_mine)
-            if self.closing:
-                self._ended()
-
-    def _ended(self) -> None:
-        with self._lock:
-            if self._calls:
-                return
-            self._quiet.notify_all()
-            if not self._free_now:
-                return
-        self._free()
-
-    def _free(self) -> None:
-        with self._lock:
-            if self._freed:
-                return
-            self._freed = True
-        self.stack.close()
-
-    def close(self) -> None:
-        """Calls under way are cancelled and waited for."""
-        if not ours(self.pid):
-            return
-        if self in getattr(_callbacks, "running", ()):
-            raise RuntimeError("an image cannot be closed by a callback of its own")
-        with self._lock:
-            if self.closing:
-                return
-            self.closing = True
-        try:
-            if self._calls:
-                self.cancel.fire()
-            with self._lock:
-                self._quiet.wait_for(lambda: not self._calls, _PATIENCE)
-        finally:
-            self._free_now = True
-            self._ended()
-
-    def callback(self, function: Callable[..., R]) -> Callable[..., R]:
-        """A function that the library calls, from any thread: what it does may not close the
-        image."""
-
-        @functools.wraps(function)
-        def called(*arguments: Any) -> R:
-            running = getattr(_callbacks, "running", ())
-            _callbacks.running = (*running, self)
-            try:
-                return function(*arguments)
-            finally:
-                _callbacks.running = running
-
-        return called
+#: Seconds that a call whose end is asked for may go on before it is left alone: longer only if
+#: a callback in Python does.
+_PATIENCE = 2.0
 
 
 @dataclass
@@ -176,6 +94,7 @@ class Opened:
         self.handles = Handles()
         self.keeper = Keeper()
         self.waits = False  # for the network or for Python: Ctrl-C has to come through
+        self.asks_python = False  # whose code may never return
         self.http: Http | None = None
         self.reads: list[Reads] = []  # one for each event loop
 
@@ -183,35 +102,35 @@ class Opened:
         """One client for all that goes over HTTP."""
         if self.http is None:
             self.http = Http(insecure=self.how.insecure, ca_file=self.how.ca_file)
-            self.handles.stack.callback(self.http.free)
+            self.handles.add(self.http.free)
         return self.http
 
     def open(self) -> None:
         """Make everything and open the image; what was made before an error is freed by
         handles.close()."""
-        how, stack = self.how, self.handles.stack
+        how, add = self.how, self.handles.add
         options = _abi.OpenOptions(ctypes.sizeof(_abi.OpenOptions))
         self.env = _abi.Env(ctypes.sizeof(_abi.Env))
         self.env.cancel = self.handles.cancel.handle
         log = Log(how.log, self.handles.callback)
         self.env.log, self.env.log_level = log.callback, log.level
-        stack.callback(_keep, self.env, log)
+        add(_keep, self.env, log)
         options.env = ctypes.pointer(self.env)
         options.expect_digest = how.expect_digest.encode() if how.expect_digest else None
         options.name = os.fsencode(how.name) if how.name else None
         if isinstance(how.cache, Cache):
             how.cache._held.take()
-            stack.callback(how.cache._held.drop)
+            add(how.cache._held.drop)
             options.cache = how.cache._held.handle
         elif how.cache is not None:
             cache = ctypes.c_void_p()
+            add(lib.rafs_cache_close, cache)  # NULL until it is open
             call(lib.rafs_cache_open, os.fsencode(how.cache), None, ctypes.byref(cache))
-            stack.callback(lib.rafs_cache_close, cache)
             options.cache = cache
         sources: list[Any] = []
         for one in ([how.blob_dir] if how.blob_dir is not None else []) + list(how.backends):
             made = self._source(one)
-            stack.callback(made.free)
+            add(made.free)
             sources.append(made)
         options.backends = array([one.handle for one in sources])
         options.backend_count = len(sources)
@@ -221,8 +140,8 @@ class Opened:
         if how.limits:
             self.limits = _limits(how.limits)
             options.limits = ctypes.pointer(self.limits)
-        stack.callback(lib.rafs_image_close, self.handle)  # NULL until it is open
-        stack.callback(self.close_reads)
+        add(lib.rafs_image_close, self.handle)  # NULL until it is open
+        add(self.close_reads)
         self.run(self._opening())
 
     def run(self, work: Callable[[_abi.Call], T]) -> T:
@@ -232,10 +151,26 @@ class Opened:
             return self.handles.use(lambda: work(limits(self.timeout, cancel)))
 
         try:
-            return interruptible(use) if self.waits else use(None)
+            if not self.waits:
+                return use(None)
+            # The library keeps its deadline; code in Python that it calls may not.
+            late = None if self.timeout is None else self.timeout + _PATIENCE
+            return interruptible(use, always=self.asks_python, patience=_PATIENCE,
+                                 seconds=late if self.asks_python else None)
         except RafsError as error:
-            self.keeper.raise_instead(error)
+            self.explain(error)
             raise
+
+    def explain(self, error: RafsError) -> None:
+        """Raise what is behind an error of the library, if something is."""
+        self.keeper.raise_instead(error)
+        if self.handles.closing and error.code == "RAFS_E_CANCELLED":
+            raise ValueError("the image was closed meanwhile") from error
+
+    def apart(self) -> bool:
+        """Would run() have another thread make the call, which can outlive it?"""
+        return self.waits and (self.asks_python
+                               or threading.current_thread() is threading.main_thread())
 
     def reads_of(self, loop: asyncio.AbstractEventLoop) -> Reads:
         """The reads by tasks of an event loop."""
@@ -262,7 +197,7 @@ class Opened:
                 return Library(lib.rafs_backend_new_http, self.client().handle, place.encode())
             return Library(lib.rafs_backend_new_directory, os.fsencode(place), None)
         if isinstance(given, Backend):
-            self.waits = True
+            self.waits = self.asks_python = True
             return PythonBackend(given, self.keeper, self.handles.callback)
         raise TypeError(f"a source of blobs is a directory, a URL or an object with "
                         f"read_range(), not {type(given).__name__}")
@@ -274,7 +209,7 @@ class Opened:
         out, options = ctypes.byref(self.handle), ctypes.byref(self.options)
         if isinstance(text, (bytes, bytearray, memoryview)):
             self.data = bytes(text)  # borrowed by the library
-            self.handles.stack.callback(_keep, self.data)
+            self.handles.add(_keep, self.data)
             return lambda limit: call(lib.rafs_image_open_memory, self.data, len(self.data),
                                       options, out, ctypes.byref(limit))
         if not isinstance(text, str):
@@ -292,10 +227,11 @@ class Opened:
     def _registry(self, text: str) -> Callable[[_abi.Call], None]:
         self.waits = True
         self.registry = _abi.RegistryOptions(ctypes.sizeof(_abi.RegistryOptions))
+        self.asks_python = self.asks_python or callable(self.how.credentials)
         self.credentials = CredentialSource(self.how.credentials, self.keeper)
         self.registry.flags = _abi.RAFS_REGISTRY_PLAIN_HTTP if self.how.plain_http else 0
         self.registry.credentials = ctypes.pointer(self.credentials.source)
-        self.handles.stack.callback(_keep, self.credentials)
+        self.handles.add(_keep, self.credentials)
         mirrors = [_mirror(mirror) for mirror in self.how.mirrors]
         self.registry.mirrors = (ctypes.POINTER(_abi.RegistryMirror) * max(1, len(mirrors)))(
             *map(ctypes.pointer, mirrors))
@@ -319,7 +255,7 @@ class Opened:
         self.waits = True
         base, _, last = text.rpartition("/")
         whole = Library(lib.rafs_backend_new_http, self.client().handle, base.encode())
-        self.handles.stack.callback(whole.free)
+        self.handles.add(whole.free)
         if self.options.backend_count == 0:
             self.options.backends = array([whole.handle])
             self.options.backend_count = 1

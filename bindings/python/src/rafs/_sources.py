@@ -102,14 +102,22 @@ def _report(keeper: Keeper, error: BaseException, out: Any, where: str) -> int:
 
 def _copy(data: Any, room: int, length: int, where: str) -> int:
     """What a backend gave, to where it is wanted."""
-    with memoryview(data) as view:
-        if view.nbytes > length:
-            raise ValueError(f"{where} gave {view.nbytes} bytes where {length} were asked for")
-        if view.c_contiguous and not view.readonly:
-            ctypes.memmove(room, (ctypes.c_char * view.nbytes).from_buffer(view), view.nbytes)
-        else:
-            ctypes.memmove(room, data if isinstance(data, bytes) else view.tobytes(), view.nbytes)
-        return view.nbytes
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise TypeError(f"{where} gave {type(data).__name__}, not bytes") from None
+    with view:
+        count = view.nbytes
+        if count > length:
+            raise ValueError(f"{where} gave {count} bytes where {length} were asked for")
+        if not view.c_contiguous or (view.readonly and not isinstance(data, bytes)):
+            data = view.tobytes()
+        if count and isinstance(data, bytes):
+            ctypes.memmove(room, data, count)
+        elif count:
+            with view.cast("B") as flat:
+                ctypes.memmove(room, ctypes.addressof(ctypes.c_char.from_buffer(flat)), count)
+    return count
 
 
 class PythonBackend:

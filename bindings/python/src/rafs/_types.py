@@ -30,7 +30,10 @@ InnerPath = Union[str, "os.PathLike[str]", Inside]
 
 def text_of(path: InnerPath) -> str:
     """A path in an image as text."""
-    return path._inside() if isinstance(path, Inside) else os.fsdecode(path)
+    text = path._inside() if isinstance(path, Inside) else os.fsdecode(path)
+    if "\0" in text:
+        raise ValueError("embedded null character in a path")
+    return text
 
 
 def _picker(structure: Any, codes: str, *names: str) -> struct.Struct:

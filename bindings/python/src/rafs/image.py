@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import fnmatch
 import io
 import logging
@@ -17,7 +18,7 @@ from typing import Any
 from . import _abi
 from ._file import File
 from ._library import at_hand, call, lib
-from ._memory import Unwritten
+from ._memory import Unwritten, bytes_of
 from ._names import Batch, batches
 from ._opening import How, Opened
 from ._sources import Backend, Credentials
@@ -40,6 +41,8 @@ from .trace import Trace
 
 #: The longest read that is first tried without a thread that Ctrl-C could stop.
 _SHORT = 16 << 20
+#: Bytes that are read into memory of our own at once, where that is needed.
+_PART = 64 << 20
 _AT_HAND = ctypes.byref(at_hand())
 
 
@@ -126,6 +129,15 @@ class Image:
         attr = _abi.Attr()
         self._call(lib.rafs_image_get_attr, ino, ctypes.byref(attr), path=path)
         return Stat._of(attr)
+
+    def _regular(self, ino: int, path: str) -> Stat:
+        """Attributes of what has content."""
+        status = self._stat(ino, path)
+        if stat_module.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "is a directory", path)
+        if not stat_module.S_ISREG(status.st_mode):
+            raise OSError(errno.ENXIO, "is no regular file, and has no content", path)
+        return status
 
     def lstat(self, path: InnerPath) -> Stat:
         """As stat(), of a symbolic link itself."""
@@ -262,40 +274,64 @@ class Image:
 
     # ---- content --------------------------------------------------------------------
 
-    def _readinto(self, ino: int, offset: int, view: memoryview, path: str | None) -> int:
+    def _readinto(self, ino: int, offset: int, view: memoryview, path: str) -> int:
         """Verified bytes into memory, and how many they are."""
         if view.nbytes == 0:
             return 0
-        room = ctypes.c_char.from_buffer(view)
-        return self._read_to(ino, offset, ctypes.byref(room), view.nbytes, path)
+        room, length = ctypes.c_char.from_buffer(view), view.nbytes
+        place = ctypes.addressof(room)
+        n = self._at_hand(ino, offset, place, length)
+        if n is not None:
+            return n
+        if not self._opened.apart():
+            return self._read_to(ino, offset, place, length, path, room)
+        # An interrupt can leave the call behind, which must not write to the caller's memory.
+        done = 0
+        while done < length:
+            part = min(length - done, _PART)
+            made = Unwritten(part)
+            n = self._read_to(ino, offset + done, made.address, part, path, made)
+            ctypes.memmove(place + done, made.address, n)
+            done += n
+            if n < part:
+                break
+        return done
 
-    def _read_to(self, ino: int, offset: int, room: Any, length: int, path: str | None,
-                 owner: object = None) -> int:
-        """The same, into memory that `room` or `owner` keeps alive."""
-        got = ctypes.c_size_t()
-        if length <= _SHORT:
-            # What is cached is read here and now; who waits has to be interruptible.
-            if self._opened.handles.use(lambda: lib.rafs_image_read(
-                    self._handle, ino, offset, length, room, ctypes.byref(got), _AT_HAND,
-                    None)) == 0:
-                return got.value
-        length = min(length, _abi.RAFS_READ_MAX)
+    def _at_hand(self, ino: int, offset: int, place: int, length: int) -> int | None:
+        """What is cached is read here and now; who waits has to be interruptible."""
+        if length > _SHORT:
+            return None
+        got, handles = ctypes.c_size_t(), self._opened.handles
+        if handles.closing:
+            handles.check()
+        with handles.guard():
+            handles.check()
+            code = lib.rafs_image_read(self._opened.handle, ino, offset, length, place,
+                                       ctypes.byref(got), _AT_HAND, None)
+        return got.value if code == 0 else None
+
+    def _read_to(self, ino: int, offset: int, place: int, length: int, path: str,
+                 owner: object) -> int:
+        """Into memory that `owner` keeps alive, as long as the call lasts."""
+        got, length = ctypes.c_size_t(), min(length, _abi.RAFS_READ_MAX)
 
         def read(limit: _abi.Call, owner: object = owner) -> None:
-            # After a second Ctrl-C this goes on, alone: the memory is its own as well.
-            call(lib.rafs_image_read, self._handle, ino, offset, length, room, ctypes.byref(got),
-                 ctypes.byref(limit), path=path)
+            call(lib.rafs_image_read, self._handle, ino, offset, length, place,
+                 ctypes.byref(got), ctypes.byref(limit), path=path)
 
         self._wait(read)
         return got.value
 
-    def _read(self, ino: int, offset: int, length: int, path: str | None) -> bytes:
+    def _read(self, ino: int, offset: int, length: int, path: str) -> bytes:
         """So many bytes; fewer only where the file ends."""
         if length <= 0:
             return b""
         made, done = Unwritten(length), 0
         while done < length:
-            n = self._read_to(ino, offset + done, made.address + done, length - done, path, made)
+            place, left = made.address + done, length - done
+            n = self._at_hand(ino, offset + done, place, left)
+            if n is None:
+                n = self._read_to(ino, offset + done, place, left, path, made)
             if n == 0:
                 break
             done += n
@@ -318,29 +354,39 @@ class Image:
         the task cancels the read."""
         if offset < 0 or (length is not None and length < 0):
             raise ValueError("offset and length are not negative")
-        with File(self, path) as file:
-            left = max(0, file._size - offset)
+        ino, text = self._resolve(path), text_of(path)
+        left = max(0, self._regular(ino, text).st_size - offset)
         buffer = bytearray(left if length is None else min(length, left))
-        done = await self.areadinto(path, buffer, offset)
+        done = await self._areadinto(ino, text, buffer, offset, True)
         return bytes(memoryview(buffer)[:done])
 
     async def areadinto(self, path: InnerPath, buffer: Any, offset: int = 0) -> int:
         """Content from offset on into writable memory, for asyncio; gives how many bytes came:
-        fewer than it has only where the file ends. The memory is in use until then."""
+        fewer than it has only where the file ends. The memory is in use until then: a task that
+        is cancelled ends when it is not any more."""
         if offset < 0:
             raise ValueError("offset is not negative")
-        ino, text = self._resolve(path), text_of(path)
-        reads = self._opened.reads_of(asyncio.get_running_loop())
-        view = memoryview(buffer).cast("B")  # of a read that was cancelled still in use
-        done = 0
-        while done < len(view):
-            length = min(len(view) - done, _abi.RAFS_READ_MAX)
-            room = (ctypes.c_char * length).from_buffer(view, done)
+        ino, text, view = self._resolve(path), text_of(path), bytes_of(buffer)
+        if not self._opened.asks_python:
+            return await self._areadinto(ino, text, view, offset, False)
+        own = bytearray(len(view))  # code in Python may go on long after it was cancelled
+        done = await self._areadinto(ino, text, own, offset, True)
+        view[:done] = memoryview(own)[:done]
+        return done
+
+    async def _areadinto(self, ino: int, path: str, buffer: bytearray | memoryview, offset: int,
+                         ours: bool) -> int:
+        reads, done = self._opened.reads_of(asyncio.get_running_loop()), 0
+        if not buffer:
+            self._regular(ino, path)
+        while done < len(buffer):
+            length = min(len(buffer) - done, _abi.RAFS_READ_MAX)
+            room = ctypes.c_char.from_buffer(buffer, done)
             try:
-                got = await reads.read(self._handle, ino, offset + done, room,
-                                       self._opened.timeout, text)
+                got = await reads.read(self._handle, ino, offset + done, room, length,
+                                       self._opened.timeout, path, ours)
             except RafsError as error:
-                self._opened.keeper.raise_instead(error)
+                self._opened.explain(error)
                 raise
             if got == 0:
                 break
@@ -415,17 +461,23 @@ class Image:
                  for path, offset, length in ranges]
         options.ranges = (_abi.PrefetchRange * max(1, len(parts)))(*parts)
         options.range_count = len(parts)
-        handle = ctypes.c_void_p()
-        self._call(lib.rafs_prefetch_start, ctypes.byref(options), ctypes.byref(handle), None)
         progress = _abi.PrefetchProgress(ctypes.sizeof(_abi.PrefetchProgress))
-        try:
-            self._wait(lambda limit: call(lib.rafs_prefetch_wait, handle, ctypes.byref(limit)))
-        except RafsError:
-            if not ignore_errors:
-                raise
-        finally:
-            lib.rafs_prefetch_get_progress(handle, ctypes.byref(progress), None)
-            lib.rafs_prefetch_free(handle)
+
+        def run(limit: _abi.Call, trace: Trace | None = trace) -> None:
+            # All of it where no interrupt comes between: what is freed nobody waits for.
+            handle = ctypes.c_void_p()
+            call(lib.rafs_prefetch_start, self._handle, ctypes.byref(options),
+                 ctypes.byref(handle), None)
+            try:
+                call(lib.rafs_prefetch_wait, handle, ctypes.byref(limit))
+            except RafsError as error:
+                if not ignore_errors or error.code in ("RAFS_E_TIMEOUT", "RAFS_E_CANCELLED"):
+                    raise
+            finally:
+                lib.rafs_prefetch_get_progress(handle, ctypes.byref(progress), None)
+                lib.rafs_prefetch_free(handle)
+
+        self._wait(run)
         return {name: getattr(progress, name) for name, *_ in _abi.PrefetchProgress._fields_
                 if name not in ("struct_size", "ended")}
 
