@@ -43,3 +43,12 @@ def open_variant(variant, **options):
 def image():
     with open_variant("v6-zstd") as opened:
         yield opened
+
+
+try:  # as the entry points of the package do
+    import fsspec
+    for _name, _class in (("rafs", "RafsFileSystem"), ("docker", "Reference"),
+                          ("oci-layout", "Reference"), ("oci-archive", "Reference")):
+        fsspec.register_implementation(_name, f"rafs.fsspec.{_class}")
+except ImportError:
+    pass

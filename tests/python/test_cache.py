@@ -16,7 +16,7 @@ def test_shared_by_images(tmp_path):
             whole = image.read_bytes("/data/large")
             blob = image.info.blobs[0].id
             assert image.stats["chunks_fetched"] > 0
-        with rafs.open(image_boot("v6-zstd"), cache=cache) as offline:
+        with rafs.open(image_boot("v6-zstd"), cache=cache, blob_dir="/") as offline:
             assert offline.read_bytes("/data/large") == whole
         entry = next(one for one in cache.entries(count=True) if one.name == blob)
         assert entry.chunks > 0 and entry.ready_bytes >= len(whole) and not entry.document

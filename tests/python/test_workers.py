@@ -67,10 +67,10 @@ def test_paths_inside_are_no_paths_of_this_machine(image):
 
 
 def test_what_an_image_looks_like(image):
-    assert repr(image) == f"<rafs.Image {boot_of('v6-zstd')}>"
+    assert repr(image).startswith(f"<rafs.Image {boot_of('v6-zstd')} at 0x")
     image.close()
     assert repr(image).endswith(", closed>")
     with open(boot_of("v6-zstd"), "rb") as file:
         data = file.read()
     with rafs.open(data) as other:
-        assert repr(other) == f"<rafs.Image {len(data)} bytes>"
+        assert repr(other).startswith(f"<rafs.Image {len(data)} bytes at 0x")

@@ -27,6 +27,7 @@ from ._sources import (
     Log,
     PythonBackend,
     array,
+    beside,
 )
 from ._types import StrPath
 from .cache import Cache
@@ -128,7 +129,7 @@ class Opened:
             call(lib.rafs_cache_open, os.fsencode(how.cache), None, ctypes.byref(cache))
             options.cache = cache
         sources: list[Any] = []
-        for one in ([how.blob_dir] if how.blob_dir is not None else []) + list(how.backends):
+        for one in self._places():
             made = self._source(one)
             add(made.free)
             sources.append(made)
@@ -188,6 +189,15 @@ class Opened:
         """Before the image is closed."""
         for reads in self.reads:
             reads.close()
+
+    def _places(self) -> list[Any]:
+        """Where blobs are."""
+        how = self.how
+        named = ([how.blob_dir] if how.blob_dir is not None else []) + list(how.backends)
+        given = how.reference
+        if named or not isinstance(given, (str, os.PathLike)):
+            return named
+        return beside(given)
 
     def _source(self, given: Any) -> Any:
         if isinstance(given, (str, os.PathLike)):

@@ -15,6 +15,7 @@ from typing import Any, Protocol, Union, runtime_checkable
 
 from . import _abi
 from ._library import call, lib
+from ._types import StrPath
 from .errors import RafsError
 
 #: What `credentials=` takes: (user, password), a mapping of hosts to such pairs, or a
@@ -203,6 +204,16 @@ class Log:
         self.callback = dict(_abi.Env._fields_)["log"](log)  # type: ignore[arg-type]
         self.level = max((level for level, number in _LEVELS.items() if number >= lowest),
                          default=_abi.RAFS_LOG_ERROR)
+
+
+def beside(image: StrPath) -> list[str]:
+    """Where the blobs of an image in a file are unless somebody says where: as for the command,
+    in blobs/ beside it, or beside it."""
+    path = os.fsdecode(image)
+    if not os.path.isfile(path):
+        return []
+    folder = os.path.dirname(path) or "."
+    return [place for place in (os.path.join(folder, "blobs"), folder) if os.path.isdir(place)]
 
 
 class Library:

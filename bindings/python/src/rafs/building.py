@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _abi
 from ._library import Cancel, call, interruptible, lib, limits
-from ._sources import Credentials, CredentialSource, Http, Keeper, Library, array
+from ._sources import Credentials, CredentialSource, Http, Keeper, Library, array, beside
 from ._types import StrPath
 from .errors import RafsError
 from .image import Image
@@ -330,14 +330,15 @@ def push(bootstrap: StrPath, target: str, *, blob_dir: StrPath | None = None,
          platform: str | None = None, credentials: Credentials | None = None,
          plain_http: bool = False, insecure: bool = False, ca_file: str | None = None,
          progress: Progress | bool | None = None, timeout: float | None = None) -> PushResult:
-    """Put a bootstrap and its blobs into a registry, a layout or an archive of one."""
+    """Put a bootstrap and its blobs into a registry ("docker://HOST/REPO:TAG"), a layout
+    ("oci:DIR:TAG") or an archive of one ("oci-archive:FILE:TAG"). blob_dir is as for open()."""
     with _Work(progress, "push") as work:
         http, registry = work.registry(credentials, plain_http, insecure, ca_file)
         to = _target(work, target, http, registry)
         options = _abi.PushOptions(ctypes.sizeof(_abi.PushOptions))
         handles = []
-        if blob_dir is not None:
-            source = Library(lib.rafs_backend_new_directory, os.fsencode(blob_dir), None)
+        for place in [blob_dir] if blob_dir is not None else beside(bootstrap):
+            source = Library(lib.rafs_backend_new_directory, os.fsencode(place), None)
             work.stack.callback(source.free)
             handles.append(source.handle)
         options.backends, options.backend_count = array(handles), len(handles)

@@ -75,7 +75,8 @@ class Image:
     def __repr__(self) -> str:
         given = self._opened.how.reference
         name = f"{len(given)} bytes" if isinstance(given, bytes) else os.fspath(given)
-        return f"<rafs.Image {name}{', closed' if self.closed else ''}>"
+        # fsspec takes what prints the same for the same.
+        return f"<rafs.Image {name} at {id(self):#x}{', closed' if self.closed else ''}>"
 
     def __reduce__(self) -> Any:
         # For worker processes: each opens its own, and it has to be the same one.
@@ -548,7 +549,8 @@ def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
     reference       a bootstrap or blob in a file or in memory (bytes);
                     "docker://HOST/REPO:TAG", "oci:DIR:TAG", "oci-archive:FILE:TAG",
                     "http://HOST/PATH"
-    blob_dir        directory of the data blobs
+    blob_dir        directory of the data blobs; of an image in a file, without it and backends,
+                    blobs/ beside it and its own directory
     backends        more sources, asked in this order: directories, URLs, objects with
                     read_range()
     expect_digest   "sha256:HEX" of the bootstrap: nothing but that image is read
