@@ -74,6 +74,19 @@ def test_a_random_mebibyte(remote, cache):
     assert requests(link) == 0, "nobody reads on after somebody who picked"
 
 
+def test_the_client_outlives_the_image(remote, monkeypatch):
+    """Whose threads read ahead by it until they are closed."""
+    from rafs import _opening, _sources
+    order = []
+    close, free = _opening.lib.rafs_image_close, _sources.Http.free
+    monkeypatch.setattr(_opening.lib, "rafs_image_close",
+                        lambda handle: (order.append("image"), close(handle)))
+    monkeypatch.setattr(_sources.Http, "free", lambda http: (order.append("client"), free(http)))
+    with rafs.open(remote[0]) as image:
+        image.read_bytes("/data/large", 0, 3 * MIB)
+    assert order == ["image", "client"]
+
+
 def test_what_was_read_is_not_asked_for_again(remote, tmp_path):
     reference, link, content = remote
     for _ in range(2):

@@ -141,9 +141,10 @@ class Opened:
         if how.limits:
             self.limits = _limits(how.limits)
             options.limits = ctypes.pointer(self.limits)
+        opening = self._opening()  # makes what the image borrows: freed after it
         add(lib.rafs_image_close, self.handle)  # NULL until it is open
         add(self.close_reads)
-        self.run(self._opening())
+        self.run(opening)
 
     def run(self, work: Callable[[_abi.Call], T]) -> T:
         """A call of the library that may wait: work(rafs_call)."""
@@ -247,10 +248,10 @@ class Opened:
             *map(ctypes.pointer, mirrors))
         self.registry.mirror_count = len(mirrors)
         self.registry.platform = self.how.platform.encode() if self.how.platform else None
-        return lambda limit: call(lib.rafs_image_open_registry, self.client().handle,
-                                  text.encode(), ctypes.byref(self.registry),
-                                  ctypes.byref(self.options), ctypes.byref(self.handle),
-                                  ctypes.byref(limit), path=text)
+        http = self.client()
+        return lambda limit: call(lib.rafs_image_open_registry, http.handle, text.encode(),
+                                  ctypes.byref(self.registry), ctypes.byref(self.options),
+                                  ctypes.byref(self.handle), ctypes.byref(limit), path=text)
 
     def _layout(self, text: str) -> Callable[[_abi.Call], None]:
         place, _, tag = text.partition(":")[2].partition(":")
