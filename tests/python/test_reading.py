@@ -326,14 +326,3 @@ def test_images_that_nobody_closes():
         open_variant("v6-zstd").listdir()
     gc.collect()
     assert open_files() <= files
-
-
-def test_a_forked_child_is_told(image):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            image.listdir()
-        except RuntimeError as error:
-            os._exit(0 if "fork" in str(error) else 2)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import stat as stat_module
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -57,30 +58,57 @@ class Image:
         raise TypeError("images are made by rafs.open()")
 
     _opened: Opened
+    _before_fork: Opened | None = None
+    _facts: Info
 
     # ---- opening and closing --------------------------------------------------------
 
     @classmethod
     def _open(cls, how: How) -> Image:
         image = object.__new__(cls)
-        image._opened = opened = Opened(how)
-        finalizer = weakref.finalize(image, opened.handles.close)
+        image._start(how)
+        image._facts = image.info
+        _images.add(image)
+        return image
+
+    def _start(self, how: How) -> None:
+        opened = Opened(how)
+        finalizer = weakref.finalize(self, opened.handles.close)
         try:
             opened.open()
         except BaseException:
             finalizer()
             raise
-        return image
+        self._opened = opened
+
+    def __getattr__(self, name: str) -> Any:
+        """In a child after fork() there is no _opened until somebody uses the image."""
+        if name != "_opened" or self._before_fork is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with _reopening:
+            if "_opened" not in self.__dict__:
+                self._start(self._before_fork.how)
+                self._insist(self._facts, "before fork()")
+            return self.__dict__["_opened"]
+
+    def _insist(self, facts: Info, when: str) -> None:
+        """It was opened anew: is it the same one?"""
+        if self.info != facts:
+            opened = self._opened
+            del self._opened
+            opened.handles.close()
+            raise ValueError(f"{opened.how.reference!r} is another image now than {when}; name "
+                             "it by its digest")
 
     def __repr__(self) -> str:
-        given = self._opened.how.reference
+        given = self._mine.how.reference
         name = f"{len(given)} bytes" if isinstance(given, bytes) else os.fspath(given)
         # fsspec takes what prints the same for the same.
         return f"<rafs.Image {name} at {id(self):#x}{', closed' if self.closed else ''}>"
 
     def __reduce__(self) -> Any:
         # For worker processes: each opens its own, and it has to be the same one.
-        return _opened_again, (self._opened.how, self.info)
+        return _opened_again, (self._mine.how, self._facts)
 
     @property
     def _handle(self) -> ctypes.c_void_p:
@@ -89,12 +117,21 @@ class Image:
     def close(self) -> None:
         """Close the image. Calls of other threads are cancelled and waited for; closing twice
         is fine, using it afterwards is ValueError."""
-        self._opened.handles.close()
+        self._mine.handles.close()
+        if self._before_fork is not None and "_opened" not in self.__dict__:
+            self._before_fork.handles.closing = True  # of this process's copy
+            self._opened = self._before_fork  # not to be opened anew
 
     @property
     def closed(self) -> bool:
         """Was it closed?"""
-        return self._opened.handles.closing
+        return self._mine.handles.closing
+
+    @property
+    def _mine(self) -> Opened:
+        """What is there without opening anything."""
+        there: Any = self.__dict__.get("_opened") or self._before_fork
+        return there  # type: ignore[no-any-return]
 
     def __enter__(self) -> Image:
         return self
@@ -527,12 +564,28 @@ class Image:
                                       ctypes.byref(result), ctypes.byref(limit)))
         return CheckResult(result.inodes, result.chunks, result.bytes, tuple(found))
 
-def _opened_again(how: How, info: Info) -> Image:
+_images: weakref.WeakSet[Image] = weakref.WeakSet()
+_reopening = threading.RLock()
+
+
+def _forked() -> None:
+    """In the child: images of the parent are opened anew when they are used. What they were is
+    kept, since nothing of it can be freed."""
+    global _reopening
+    _reopening = threading.RLock()
+    for image in list(_images):
+        opened = image.__dict__.get("_opened")
+        if opened is not None and not opened.handles.closing:
+            image._before_fork = opened
+            del image._opened
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _opened_again(how: How, facts: Info) -> Image:
     image = Image._open(how)
-    if image.info != info:
-        image.close()
-        raise ValueError(f"{how.reference!r} is another image now than when it was pickled; "
-                         "name it by its digest")
+    image._insist(facts, "when it was pickled")
     return image
 
 
