@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import threading
+import time
 
 import pytest
 
@@ -107,10 +108,15 @@ def test_a_loop_that_ends_first():
 def test_an_image_closed_meanwhile(elsewhere):
     gate = Gate()
 
+    def opens(image):
+        while not image.closed:
+            time.sleep(0)
+        gate.open.set()
+
     async def read(image):
         task = asyncio.create_task(image.aread("/data/large"))
         await asked(gate)
-        gate.open.set()
+        threading.Thread(target=opens, args=(image,)).start()
         if elsewhere:
             await asyncio.to_thread(image.close)
         else:

@@ -126,18 +126,19 @@ def test_names_of_every_kind(tmp_path):
         for entry in entries:
             status = os.lstat(os.path.join(folder, os.fsencode(entry.name)))
             assert entry.path == "/many/" + entry.name
-            assert entry.stat() == image.lstat(entry.path) == image.lstat(entry)
-            assert entry.stat().st_mode == status.st_mode
-            if not entry.is_dir():
-                assert entry.stat().st_size == status.st_size
-            assert entry.is_dir() == stat.S_ISDIR(status.st_mode)
+            assert entry.stat(follow_symlinks=False) == image.lstat(entry.path) == image.lstat(entry)
+            assert entry.stat(follow_symlinks=False).st_mode == status.st_mode
+            if not entry.is_dir(follow_symlinks=False):
+                assert entry.stat(follow_symlinks=False).st_size == status.st_size
+            assert entry.is_dir(follow_symlinks=False) == stat.S_ISDIR(status.st_mode)
             assert entry.is_file() == stat.S_ISREG(status.st_mode)
             assert entry.is_symlink() == stat.S_ISLNK(status.st_mode)
             assert entry.inode() == image.lstat(entry.path).st_ino
         walk = list(image.walk("/"))
         assert [step[0] for step in walk] == ["/", "/many", "/many/none", "/many/one"]
         assert [os.fsencode(name) for name in walk[1][2]] == [
-            name for name in expected if name not in (b"one", b"none")]
+            name for name in expected if name not in (b"one", b"none", b"link")]
+        assert walk[1][1] == ["link", "none", "one"]
         pruned = []
         for place, folders, _ in image.walk():
             pruned.append(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 from typing import TYPE_CHECKING, Any
 
 from ._memory import bytes_of
@@ -22,6 +23,26 @@ class File(io.RawIOBase):
         self._ino = image._resolve(path)
         self._size = image._regular(self._ino, self.name).st_size
         self._at = 0
+
+    @property
+    def mode(self) -> str:
+        """As of files that open() gives."""
+        return "rb"
+
+    def __repr__(self) -> str:
+        return f"<rafs.File {self.name!r}{', closed' if self.closed else ''}>"
+
+    def __reduce_ex__(self, _: Any) -> Any:
+        raise TypeError("a file of an image is not pickled; its image is, and opens it again")
+
+    def fileno(self) -> int:
+        """There is none: the kernel knows nothing of the file, so that mmap cannot map it."""
+        raise io.UnsupportedOperation("a file of an image has no descriptor; what maps files or "
+                                      "reads by descriptor needs the image mounted")
+
+    def write(self, _: Any) -> int:
+        """Never."""
+        raise io.UnsupportedOperation("an image can only be read")
 
     def readable(self) -> bool:
         """Always."""
@@ -47,7 +68,8 @@ class File(io.RawIOBase):
         """So many bytes, or all that is left; fewer only where the file ends."""
         self._open_or_raise()
         left = max(0, self._size - self._at)
-        length = left if size is None or size < 0 else min(size, left)
+        wanted = -1 if size is None else operator.index(size)
+        length = left if wanted < 0 else min(wanted, left)
         data = self._image._read(self._ino, self._at, length, self.name)
         self._at += len(data)
         return data
@@ -59,6 +81,7 @@ class File(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move; past the end is allowed."""
         self._open_or_raise()
+        offset = operator.index(offset)
         if whence == io.SEEK_CUR:
             offset += self._at
         elif whence == io.SEEK_END:

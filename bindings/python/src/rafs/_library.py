@@ -121,10 +121,11 @@ class Cancel:
 def limits(timeout: float | None, cancel: Cancel | None) -> _abi.Call:
     """A `rafs_call` that ends after so many seconds, or when the token is fired."""
     out = _abi.Call()
-    if timeout is not None and timeout < 0:
-        raise ValueError("timeout is negative")
-    # 0 means no deadline to the library; to people it means at once.
-    milliseconds = 0 if timeout is None else max(1, min(int(timeout * 1000), 1 << 40))
+    milliseconds = 0  # no deadline to the library; to people 0 means at once
+    if timeout is not None:
+        if not timeout >= 0:
+            raise ValueError(f"timeout {timeout!r} is not 0 or more seconds")
+        milliseconds = max(1, int(min(timeout * 1000, 1 << 40)))
     lib.rafs_call_init(ctypes.byref(out), None, milliseconds, cancel.handle if cancel else None)
     return out
 

@@ -7,6 +7,13 @@ import sys
 from typing import Any
 
 
+def room(length: int) -> bytearray:
+    """Memory for what an image claims to hold, which may be anything."""
+    if length > sys.maxsize:
+        raise MemoryError(f"{length} bytes")
+    return bytearray(length)
+
+
 def bytes_of(buffer: Any) -> memoryview:
     """Writable memory, byte by byte."""
     view = memoryview(buffer)

@@ -29,7 +29,7 @@ from ._sources import (
     array,
     beside,
 )
-from ._types import StrPath
+from ._types import StrPath, encoded, place_of
 from .cache import Cache
 from .errors import RafsError
 
@@ -54,12 +54,15 @@ class How:
     platform: str | None
     plain_http: bool
     insecure: bool
-    ca_file: str | None
+    ca_file: StrPath | None
     name: str | None
     mirrors: Sequence[str]
     trace: bool
     limits: Mapping[str, int] | None
     log: logging.Logger | Callable[[int, str], None] | None
+    referrers: bool
+    client_cert: StrPath | None
+    client_key: StrPath | None
 
 
 def _keep(*_: object) -> None:
@@ -80,9 +83,13 @@ def _limits(given: Mapping[str, int]) -> _abi.Limits:
 
 
 def _mirror(url: str) -> _abi.RegistryMirror:
-    if not url.startswith(("http://", "https://")):
+    if not str(url).startswith(("http://", "https://")):
         raise ValueError(f"mirror {url!r}: it begins with http:// or https://")
-    return _abi.RegistryMirror(ctypes.sizeof(_abi.RegistryMirror), 0, url.encode())
+    return _abi.RegistryMirror(ctypes.sizeof(_abi.RegistryMirror), 0, encoded(url, "a mirror"))
+
+
+def _optional(value: str | None, what: str) -> bytes | None:
+    return None if value is None else encoded(value, what)
 
 
 class Opened:
@@ -91,18 +98,21 @@ class Opened:
     def __init__(self, how: How) -> None:
         self.how = how
         self.timeout = how.timeout
+        limits(self.timeout, None)  # refused now if it is none
         self.handle = ctypes.c_void_p()
         self.handles = Handles()
         self.keeper = Keeper()
         self.waits = False  # for the network or for Python: Ctrl-C has to come through
         self.asks_python = False  # whose code may never return
         self.http: Http | None = None
+        self.registry: _abi.RegistryOptions | None = None
         self.reads: list[Reads] = []  # one for each event loop
 
     def client(self) -> Http:
         """One client for all that goes over HTTP."""
         if self.http is None:
-            self.http = Http(insecure=self.how.insecure, ca_file=self.how.ca_file)
+            self.http = Http(insecure=self.how.insecure, ca_file=self.how.ca_file,
+                             client_cert=self.how.client_cert, client_key=self.how.client_key)
             self.handles.add(self.http.free)
         return self.http
 
@@ -117,8 +127,8 @@ class Opened:
         self.env.log, self.env.log_level = log.callback, log.level
         add(_keep, self.env, log)
         options.env = ctypes.pointer(self.env)
-        options.expect_digest = how.expect_digest.encode() if how.expect_digest else None
-        options.name = os.fsencode(how.name) if how.name else None
+        options.expect_digest = _optional(how.expect_digest, "expect_digest")
+        options.name = _optional(how.name, "name")
         if isinstance(how.cache, Cache):
             how.cache._held.take()
             add(how.cache._held.drop)
@@ -126,7 +136,7 @@ class Opened:
         elif how.cache is not None:
             cache = ctypes.c_void_p()
             add(lib.rafs_cache_close, cache)  # NULL until it is open
-            call(lib.rafs_cache_open, os.fsencode(how.cache), None, ctypes.byref(cache))
+            call(lib.rafs_cache_open, place_of(how.cache, "cache"), None, ctypes.byref(cache))
             options.cache = cache
         sources: list[Any] = []
         for one in self._places():
@@ -203,10 +213,15 @@ class Opened:
     def _source(self, given: Any) -> Any:
         if isinstance(given, (str, os.PathLike)):
             place = os.fspath(given)
-            if place.startswith(("http://", "https://")):
+            if isinstance(place, str) and place.startswith(("http://", "https://")):
                 self.waits = True
-                return Library(lib.rafs_backend_new_http, self.client().handle, place.encode())
-            return Library(lib.rafs_backend_new_directory, os.fsencode(place), None)
+                return Library(lib.rafs_backend_new_http, self.client().handle,
+                               encoded(place, "a URL"))
+            if isinstance(place, str) and place.startswith("docker://"):
+                return Library(lib.rafs_backend_new_registry, self.client().handle,
+                               encoded(place, "a repository"),
+                               ctypes.byref(self._registry_options()))
+            return Library(lib.rafs_backend_new_directory, place_of(place, "a directory"), None)
         if isinstance(given, Backend):
             self.waits = self.asks_python = True
             return PythonBackend(given, self.keeper, self.handles.callback)
@@ -218,58 +233,71 @@ class Opened:
         given: Any = self.how.reference
         text = os.fspath(given) if isinstance(given, os.PathLike) else given
         out, options = ctypes.byref(self.handle), ctypes.byref(self.options)
-        if isinstance(text, (bytes, bytearray, memoryview)):
+        if isinstance(text, (bytes, bytearray, memoryview)) and not isinstance(given, os.PathLike):
             self.data = bytes(text)  # borrowed by the library
             self.handles.add(_keep, self.data)
             return lambda limit: call(lib.rafs_image_open_memory, self.data, len(self.data),
                                       options, out, ctypes.byref(limit))
-        if not isinstance(text, str):
+        if not isinstance(text, (str, bytes)):
             raise TypeError(f"an image is a path, a reference or bytes, not "
                             f"{type(text).__name__}")
+        if isinstance(text, bytes):
+            text = os.fsdecode(text)
         if text.startswith("docker://"):
             return self._registry(text)
         if text.startswith(("oci:", "oci-archive:")):
             return self._layout(text)
         if text.startswith(("http://", "https://")):
             return self._url(text)
-        return lambda limit: call(lib.rafs_image_open_path, os.fsencode(text), options, out,
+        place = place_of(text, "an image")
+        return lambda limit: call(lib.rafs_image_open_path, place, options, out,
                                   ctypes.byref(limit), path=text)
 
-    def _registry(self, text: str) -> Callable[[_abi.Call], None]:
+    def _registry_options(self) -> _abi.RegistryOptions:
+        """How registries are asked, once for all of them."""
         self.waits = True
+        if self.registry is not None:
+            return self.registry
+        how = self.how
         self.registry = _abi.RegistryOptions(ctypes.sizeof(_abi.RegistryOptions))
-        self.asks_python = self.asks_python or callable(self.how.credentials)
-        self.credentials = CredentialSource(self.how.credentials, self.keeper)
-        self.registry.flags = _abi.RAFS_REGISTRY_PLAIN_HTTP if self.how.plain_http else 0
-        self.registry.credentials = ctypes.pointer(self.credentials.source)
-        self.handles.add(_keep, self.credentials)
+        self.asks_python = self.asks_python or callable(how.credentials)
+        credentials = CredentialSource(how.credentials, self.keeper, self.handles.callback)
+        self.registry.flags = ((_abi.RAFS_REGISTRY_PLAIN_HTTP if how.plain_http else 0)
+                               | (_abi.RAFS_REGISTRY_REFERRERS if how.referrers else 0))
+        self.registry.credentials = ctypes.pointer(credentials.source)
+        self.handles.add(_keep, credentials)
+        self.registry.platform = _optional(how.platform, "platform")
+        return self.registry
+
+    def _registry(self, text: str) -> Callable[[_abi.Call], None]:
+        options = _abi.RegistryOptions.from_buffer_copy(self._registry_options())
         mirrors = [_mirror(mirror) for mirror in self.how.mirrors]
-        self.registry.mirrors = (ctypes.POINTER(_abi.RegistryMirror) * max(1, len(mirrors)))(
+        options.mirrors = (ctypes.POINTER(_abi.RegistryMirror) * max(1, len(mirrors)))(
             *map(ctypes.pointer, mirrors))
-        self.registry.mirror_count = len(mirrors)
-        self.registry.platform = self.how.platform.encode() if self.how.platform else None
-        http = self.client()
-        return lambda limit: call(lib.rafs_image_open_registry, http.handle, text.encode(),
-                                  ctypes.byref(self.registry), ctypes.byref(self.options),
+        options.mirror_count = len(mirrors)
+        http, reference = self.client().handle, encoded(text, "a reference")
+        return lambda limit: call(lib.rafs_image_open_registry, http, reference,
+                                  ctypes.byref(options), ctypes.byref(self.options),
                                   ctypes.byref(self.handle), ctypes.byref(limit), path=text)
 
     def _layout(self, text: str) -> Callable[[_abi.Call], None]:
         place, _, tag = text.partition(":")[2].partition(":")
-        platform = self.how.platform.encode() if self.how.platform else None
+        platform = _optional(self.how.platform, "platform")
+        where, name = place_of(place, "a layout"), encoded(tag, "a tag") if tag else None
         layout = _abi.LayoutOptions(ctypes.sizeof(_abi.LayoutOptions), 0, platform)
-        return lambda limit: call(lib.rafs_image_open_layout, os.fsencode(place),
-                                  tag.encode() if tag else None, ctypes.byref(layout),
+        return lambda limit: call(lib.rafs_image_open_layout, where, name, ctypes.byref(layout),
                                   ctypes.byref(self.options), ctypes.byref(self.handle),
                                   ctypes.byref(limit), path=text)
 
     def _url(self, text: str) -> Callable[[_abi.Call], None]:
         self.waits = True
         base, _, last = text.rpartition("/")
-        whole = Library(lib.rafs_backend_new_http, self.client().handle, base.encode())
+        wanted = encoded(last, "a URL")
+        whole = Library(lib.rafs_backend_new_http, self.client().handle, encoded(base, "a URL"))
         self.handles.add(whole.free)
         if self.options.backend_count == 0:
             self.options.backends = array([whole.handle])
             self.options.backend_count = 1
-        return lambda limit: call(lib.rafs_image_open_backend, whole.handle, last.encode(),
+        return lambda limit: call(lib.rafs_image_open_backend, whole.handle, wanted,
                                   ctypes.byref(self.options), ctypes.byref(self.handle),
                                   ctypes.byref(limit), path=text)

@@ -15,7 +15,7 @@ from typing import Any, Protocol, Union, runtime_checkable
 
 from . import _abi
 from ._library import call, lib
-from ._types import StrPath
+from ._types import StrPath, encoded, place_of
 from .errors import RafsError
 
 #: What `credentials=` takes: (user, password), a mapping of hosts to such pairs, or a
@@ -239,15 +239,18 @@ def _variable(*names: str) -> bytes | None:
 class Http:
     """A client, with the proxies and certificates that the environment names."""
 
-    def __init__(self, *, insecure: bool = False, ca_file: str | None = None) -> None:
+    def __init__(self, *, insecure: bool = False, ca_file: StrPath | None = None,
+                 client_cert: StrPath | None = None, client_key: StrPath | None = None) -> None:
         both = _variable("all_proxy")
         options = _abi.HttpOptions(ctypes.sizeof(_abi.HttpOptions))
         options.flags = _abi.RAFS_HTTP_INSECURE if insecure else 0
         options.http_proxy = _variable("http_proxy") or both
         options.https_proxy = _variable("https_proxy") or both
         options.no_proxy = _variable("no_proxy")
-        options.ca_file = (os.fsencode(ca_file) if ca_file
+        options.ca_file = (place_of(ca_file, "ca_file") if ca_file
                            else _variable("SSL_CERT_FILE", "CURL_CA_BUNDLE"))
+        options.client_cert = place_of(client_cert, "client_cert") if client_cert else None
+        options.client_key = place_of(client_key, "client_key") if client_key else None
         options.ca_dir = _variable("SSL_CERT_DIR")
         options.user_agent = f"python-rafs/{_abi.RAFS_VERSION_STRING}".encode("ascii")
         self.handle = ctypes.c_void_p()
@@ -281,7 +284,9 @@ def _from_files(host: bytes, repo: bytes, attempt: int, out: Any, limits: Any,
 class CredentialSource:
     """`credentials=` as the library asks it."""
 
-    def __init__(self, given: Credentials | None, keeper: Keeper) -> None:
+    def __init__(self, given: Credentials | None, keeper: Keeper,
+                 wrap: Callable[[Callable[..., int]], Callable[..., int]] = lambda call: call
+                 ) -> None:
         types = dict(_abi.CredentialsSource._fields_)  # type: ignore[arg-type]
 
         def answer(host: str, repo: str, attempt: int) -> tuple[str, str] | None:
@@ -291,6 +296,7 @@ class CredentialSource:
                 return None
             return given.get(host) if isinstance(given, Mapping) else given
 
+        @wrap
         def get(user: int, host: bytes, repo: bytes, attempt: int, out: Any, limits: Any,
                 error: Any) -> int:
             try:
@@ -299,8 +305,9 @@ class CredentialSource:
                 pair = answer(host.decode(), repo.decode(), attempt)
                 if pair is not None:
                     out[0].kind = _abi.RAFS_CREDENTIAL_BASIC
-                    out[0].username = pair[0].encode()
-                    out[0].secret = pair[1].encode()
+                    name, secret = pair
+                    out[0].username = encoded(name, "a user's name")
+                    out[0].secret = encoded(secret, "a password")
             except BaseException as raised:
                 # What it says may hold a secret: none of it goes on.
                 text = keeper.note(raised, secret=True)

@@ -2,14 +2,18 @@
 """What an image says of itself: plain values."""
 from __future__ import annotations
 
+import operator
 import os
 import stat as stat_module
 import struct
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from . import _abi
 from .errors import name_of
+
+if TYPE_CHECKING:
+    from ._tree import Tree
 
 StrPath = Union[str, "os.PathLike[str]"]
 
@@ -69,6 +73,38 @@ class Stat:
         """Seconds since 1970."""
         return self.st_mtime_ns / 1e9
 
+    # Images keep one time, and are one device of their own.
+
+    @property
+    def st_atime(self) -> float:
+        """As st_mtime."""
+        return self.st_mtime
+
+    @property
+    def st_ctime(self) -> float:
+        """As st_mtime."""
+        return self.st_mtime
+
+    @property
+    def st_atime_ns(self) -> int:
+        """As st_mtime_ns."""
+        return self.st_mtime_ns
+
+    @property
+    def st_ctime_ns(self) -> int:
+        """As st_mtime_ns."""
+        return self.st_mtime_ns
+
+    @property
+    def st_dev(self) -> int:
+        """0: files of two images are not told apart by it."""
+        return 0
+
+    @property
+    def st_blksize(self) -> int:
+        """Bytes of a block."""
+        return 4096
+
     @classmethod
     def _of(cls, memory: Any, at: int = 0) -> Stat:
         """Of a `rafs_attr` in memory. Directories have many: past the slow ways of frozen
@@ -90,18 +126,20 @@ class Stat:
 
 
 class DirEntry(Inside):
-    """A name in a directory, as `os.scandir` has it; nothing is asked again."""
+    """A name in a directory, as `os.scandir` has it. Only what a link leads to is asked for."""
 
-    __slots__ = ("name", "_folder", "_type", "_memory", "_at")
+    __slots__ = ("name", "_folder", "_type", "_memory", "_at", "_tree")
 
     name: str
 
-    def __init__(self, name: str, folder: str, kind: int, memory: bytes, at: int) -> None:
+    def __init__(self, name: str, folder: str, kind: int, memory: bytes, at: int,
+                 tree: Tree) -> None:
         self.name = name
         self._folder = folder  # with a final slash
         self._type = kind
         self._memory = memory  # where the attributes are, to be looked at when asked for
         self._at = at
+        self._tree = tree
 
     @property
     def path(self) -> str:
@@ -114,25 +152,35 @@ class DirEntry(Inside):
     def __repr__(self) -> str:
         return f"<DirEntry {self.name!r}>"
 
-    def stat(self) -> Stat:
-        """Attributes of the name itself: links are not followed."""
+    def stat(self, *, follow_symlinks: bool = True) -> Stat:
+        """Attributes of what it leads to, or of the name itself."""
+        if follow_symlinks and self._type == stat_module.S_IFLNK:
+            return self._tree.stat(self)
         return Stat._of(self._memory, self._at)
 
     def inode(self) -> int:
-        """Inode number."""
-        return self.stat().st_ino
+        """Inode number of the name itself."""
+        return Stat._of(self._memory, self._at).st_ino
 
-    def is_dir(self) -> bool:
-        """Is it a directory?"""
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Is it a directory, or a link to one?"""
+        if follow_symlinks and self._type == stat_module.S_IFLNK:
+            return self._tree.isdir(self)
         return self._type == stat_module.S_IFDIR
 
-    def is_file(self) -> bool:
-        """Is it a regular file?"""
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Is it a regular file, or a link to one?"""
+        if follow_symlinks and self._type == stat_module.S_IFLNK:
+            return self._tree.isfile(self)
         return self._type == stat_module.S_IFREG
 
     def is_symlink(self) -> bool:
         """Is it a symbolic link?"""
         return self._type == stat_module.S_IFLNK
+
+    def is_junction(self) -> bool:
+        """Never: those are of another system."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -145,6 +193,12 @@ class Info:
     bootstrap_bytes: int
     pinned: bool  #: everything follows from a digest that the caller gave
     blobs: tuple[Blob, ...]
+    block_size: int
+    compressor: str  #: "zstd", "lz4", "gzip", "none"; of v6 a blob's own wins
+    digest: str  #: "blake3" or "sha256" of chunks; of v6 a blob's own wins
+    flags: int  #: RAFS_FLAG_ and others, as on disk
+    inlined: bool  #: the bootstrap lies in a blob
+    manifest: str | None  #: "sha256:HEX" by which a registry or layout has it
 
 
 @dataclass(frozen=True)
@@ -155,6 +209,9 @@ class Blob:
     chunks: int  #: 0 where the image does not say
     compressed_size: int  #: bytes
     uncompressed_size: int  #: bytes
+    compressor: str  #: as of Info
+    digest: str  #: as of Info
+    features: int  #: RAFS_BLOB_
 
 
 @dataclass(frozen=True)
@@ -194,6 +251,41 @@ class CheckResult:
     def good(self) -> bool:
         """Nothing was found."""
         return not self.findings
+
+
+COMPRESSORS = {_abi.RAFS_COMPRESSOR_NONE: "none", _abi.RAFS_COMPRESSOR_LZ4_BLOCK: "lz4",
+               _abi.RAFS_COMPRESSOR_GZIP: "gzip", _abi.RAFS_COMPRESSOR_ZSTD: "zstd"}
+DIGESTS = {_abi.RAFS_DIGEST_BLAKE3: "blake3", _abi.RAFS_DIGEST_SHA256: "sha256"}
+
+
+def number(value: Any, what: str, most: int = (1 << 64) - 1) -> int:
+    """A whole number that the library takes; ctypes would cut off what is too large."""
+    try:
+        given = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} is a whole number, not {type(value).__name__}") from None
+    if not 0 <= given <= most:
+        raise ValueError(f"{what} is from 0 to {most}")
+    return given
+
+
+def encoded(value: str, what: str) -> bytes:
+    """A text that the library takes."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is text, not {type(value).__name__}")
+    if "\0" in value:
+        raise ValueError(f"embedded null character in {what}")
+    return value.encode()
+
+
+def place_of(path: Any, what: str) -> bytes:
+    """A path on this machine. An image has none there."""
+    if isinstance(path, Inside):
+        raise TypeError(f"{what} is a path on this machine, not in an image")
+    place = os.fsencode(path)
+    if b"\0" in place:
+        raise ValueError(f"embedded null character in {what}")
+    return place
 
 
 def finding_of(error: _abi.Error) -> Finding:

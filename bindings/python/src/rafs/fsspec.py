@@ -180,7 +180,7 @@ class RafsFileSystem(AbstractFileSystem):  # type: ignore[misc]
         try:
             if not detail:
                 return [f"{name}/{one}".lstrip("/") for one in self.image.listdir("/" + name)]
-            entries = [self._listed(entry.path.lstrip("/"), entry.stat())
+            entries = [self._listed(entry.path.lstrip("/"), entry.stat(follow_symlinks=False))
                        for entry in self.image.scandir("/" + name)]
         except NotADirectoryError:
             entries = [self.info(name)]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import errno
-import fnmatch
 import io
 import logging
+import operator
 import os
-import re
-import stat as stat_module
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +16,13 @@ from typing import Any
 from . import _abi
 from ._file import File
 from ._library import at_hand, call, lib
-from ._memory import Unwritten, bytes_of
-from ._names import Batch, batches
+from ._memory import Unwritten, bytes_of, room
 from ._opening import How, Opened
 from ._sources import Backend, Credentials
+from ._tree import Tree
 from ._types import (
+    COMPRESSORS,
+    DIGESTS,
     Blob,
     CheckResult,
     Chunk,
@@ -31,23 +30,31 @@ from ._types import (
     Finding,
     Info,
     InnerPath,
+    Inside,
     Stat,
     StrPath,
     finding_of,
+    number,
     text_of,
 )
 from .cache import Cache
-from .errors import RafsError
+from .errors import NotFound, RafsError
 from .trace import Trace
 
 #: The longest read that is first tried without a thread that Ctrl-C could stop.
 _SHORT = 16 << 20
 #: Bytes that are read into memory of our own at once, where that is needed.
 _PART = 64 << 20
+#: Bytes that a file object reads at once. A chunk in the network costs the same either way.
+_BUFFER = 128 << 10
 _AT_HAND = ctypes.byref(at_hand())
 
 
-class Image:
+def _buffered(raw: File, buffering: int) -> io.BufferedReader:
+    return io.BufferedReader(raw, buffering if buffering > 1 else _BUFFER)
+
+
+class Image(Tree):
     """An open image, from `rafs.open()`; a context manager. Any threads may use one at once.
 
     Paths are text as `os.fsdecode` makes it of bytes; they begin at the image's root, with or
@@ -74,6 +81,7 @@ class Image:
     def _start(self, how: How) -> None:
         opened = Opened(how)
         finalizer = weakref.finalize(self, opened.handles.close)
+        finalizer.atexit = False  # _handles closes those that are left
         try:
             opened.open()
         except BaseException:
@@ -150,166 +158,6 @@ class Image:
         """For what may wait: work(rafs_call)."""
         self._opened.run(work)
 
-    def _resolve(self, path: InnerPath, follow: bool = True) -> int:
-        ino = ctypes.c_uint64()
-        text = text_of(path)
-        self._call(lib.rafs_image_resolve, os.fsencode(text),
-                   0 if follow else _abi.RAFS_RESOLVE_NOFOLLOW, ctypes.byref(ino), path=text)
-        return ino.value
-
-    # ---- names ----------------------------------------------------------------------
-
-    def stat(self, path: InnerPath, *, follow_symlinks: bool = True) -> Stat:
-        """Attributes of what a path names."""
-        return self._stat(self._resolve(path, follow_symlinks), text_of(path))
-
-    def _stat(self, ino: int, path: str) -> Stat:
-        attr = _abi.Attr()
-        self._call(lib.rafs_image_get_attr, ino, ctypes.byref(attr), path=path)
-        return Stat._of(attr)
-
-    def _regular(self, ino: int, path: str) -> Stat:
-        """Attributes of what has content."""
-        status = self._stat(ino, path)
-        if stat_module.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "is a directory", path)
-        if not stat_module.S_ISREG(status.st_mode):
-            raise OSError(errno.ENXIO, "is no regular file, and has no content", path)
-        return status
-
-    def lstat(self, path: InnerPath) -> Stat:
-        """As stat(), of a symbolic link itself."""
-        return self.stat(path, follow_symlinks=False)
-
-    def exists(self, path: InnerPath) -> bool:
-        """Is there something of that name, links followed?"""
-        try:
-            self._resolve(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
-
-    def isdir(self, path: InnerPath) -> bool:
-        """Is it a directory, links followed?"""
-        return self.exists(path) and stat_module.S_ISDIR(self.stat(path).st_mode)
-
-    def isfile(self, path: InnerPath) -> bool:
-        """Is it a regular file, links followed?"""
-        return self.exists(path) and stat_module.S_ISREG(self.stat(path).st_mode)
-
-    def _batches(self, ino: int, path: str, with_attributes: bool = False) -> Iterator[Batch]:
-        return batches(lambda *arguments: self._call(lib.rafs_image_readdir, *arguments, path=path),
-                       ino, with_attributes)
-
-    def listdir(self, path: InnerPath = "/") -> list[str]:
-        """Names in a directory, in the order of their bytes."""
-        names: list[str] = []
-        for batch in self._batches(self._resolve(path), text_of(path)):
-            names += batch.names
-        return names
-
-    def scandir(self, path: InnerPath = "/") -> Iterator[DirEntry]:
-        """Names in a directory with their attributes."""
-        text = text_of(path)
-        base = text.rstrip("/") + "/"
-        for batch in self._batches(self._resolve(path), text, True):
-            for name, kind, place in zip(batch.names, batch.types, batch.places()):
-                yield DirEntry(name, base, kind, batch.memory, place)
-
-    def walk(self, top: InnerPath = "/") -> Iterator[tuple[str, list[str], list[str]]]:
-        """As `os.walk`, top down; links are not followed. Names taken out of the second list
-        are not entered."""
-        first = text_of(top)
-        pending = [(first, self._resolve(first))]
-        while pending:
-            place, ino = pending.pop()
-            folders: dict[str, int] = {}
-            files: list[str] = []
-            for batch in self._batches(ino, place):
-                if stat_module.S_IFDIR not in batch.types:
-                    files += batch.names
-                    continue
-                for name, kind, inode in zip(batch.names, batch.types, batch.inodes):
-                    if kind == stat_module.S_IFDIR:
-                        folders[name] = inode
-                    else:
-                        files.append(name)
-            names = list(folders)
-            yield place, names, files
-            base = place.rstrip("/") + "/"
-            for name in reversed(names):
-                inode = folders[name] if name in folders else self._resolve(base + name)
-                pending.append((base + name, inode))
-
-    def glob(self, pattern: str, top: InnerPath = "/") -> Iterator[str]:
-        """Paths below `top` that match: `*`, `?` and `[…]` within a name, `**` for any
-        directories."""
-        parts = [part for part in pattern.split("/") if part]
-        yield from self._glob(text_of(top), parts)
-
-    def _glob(self, place: str, parts: list[str]) -> Iterator[str]:
-        if not parts:
-            yield place
-            return
-        first, rest = parts[0], parts[1:]
-        base = place.rstrip("/") + "/"
-        if first == "**":
-            yield from self._glob(place, rest)
-            for name, kind in self._typed(place):
-                if kind == stat_module.S_IFDIR:
-                    yield from self._glob(base + name, parts)
-        elif not any(mark in first for mark in "*?["):
-            try:
-                self._resolve(base + first, follow=bool(rest))
-            except (FileNotFoundError, NotADirectoryError):
-                return
-            yield from self._glob(base + first, rest)
-        else:
-            hidden = first.startswith(".")
-            matches = re.compile(fnmatch.translate(first)).match
-            for name, _ in self._typed(place):
-                if matches(name) and (hidden or not name.startswith(".")):
-                    if rest:
-                        yield from self._glob(base + name, rest)
-                    else:
-                        yield base + name
-
-    def _typed(self, place: str) -> list[tuple[str, int]]:
-        """Names in a directory with their types; none where it is no directory."""
-        try:
-            return [pair for batch in self._batches(self._resolve(place), place)
-                    for pair in zip(batch.names, batch.types)]
-        except NotADirectoryError:
-            return []
-
-    def readlink(self, path: InnerPath) -> str:
-        """Target of a symbolic link."""
-        return os.fsdecode(self._sized(lib.rafs_image_readlink, self._resolve(path, False), 1,
-                                       path=text_of(path)))
-
-    def _sized(self, function: Any, ino: int, more: int, *, path: str,
-               name: bytes | None = None) -> bytes:
-        """A call that says how much room it needs."""
-        room, arguments = 1024, [] if name is None else [name]
-        while True:
-            buffer = ctypes.create_string_buffer(room)
-            length = ctypes.c_size_t()
-            try:
-                self._call(function, ino, *arguments, buffer, room, ctypes.byref(length),
-                           path=path)
-                return buffer.raw[:length.value]
-            except RafsError as error:
-                if error.code != "RAFS_E_RANGE":
-                    raise
-                room = length.value + more
-
-    def xattrs(self, path: InnerPath, *, follow_symlinks: bool = True) -> dict[str, bytes]:
-        """Extended attributes, ACLs included, by their full names."""
-        ino, text = self._resolve(path, follow_symlinks), text_of(path)
-        names = self._sized(lib.rafs_image_list_xattr, ino, 0, path=text).split(b"\0")[:-1]
-        return {os.fsdecode(name): self._sized(lib.rafs_image_get_xattr, ino, 0, path=text,
-                                               name=name) for name in names}
-
     # ---- content --------------------------------------------------------------------
 
     def _readinto(self, ino: int, offset: int, view: memoryview, path: str) -> int:
@@ -376,25 +224,41 @@ class Image:
         return made.take(done)  # type: ignore[no-any-return]
 
     def read_bytes(self, path: InnerPath, offset: int = 0, length: int | None = None) -> bytes:
-        """Content of a file, or a part of it: fewer bytes only where it ends."""
-        if offset < 0 or (length is not None and length < 0):
-            raise ValueError("offset and length are not negative")
+        """Content of a file, or a part of it: fewer bytes only where it ends.
+
+        >>> image.read_bytes("/etc/motd", 3, 2)
+        b'we'
+        """
+        offset = number(offset, "offset")
+        length = None if length is None else number(length, "length")
         with self.open(path, "rb", buffering=0) as file:
             file.seek(offset)
             return file.read(-1 if length is None else length)  # type: ignore[no-any-return]
 
-    def read_text(self, path: InnerPath, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Content of a text file."""
-        return self.read_bytes(path).decode(encoding, errors)
+    def read_text(self, path: InnerPath, encoding: str = "utf-8", errors: str = "strict",
+                  newline: str | None = None) -> str:
+        """Content of a text file, with ends of lines as open() has them.
+
+        >>> image.read_text("/etc/motd")
+        'Be well.\\n'
+        """
+        with self.open(path, "r", -1, encoding, errors, newline) as file:
+            text: str = file.read()
+        return text
 
     async def aread(self, path: InnerPath, offset: int = 0, length: int | None = None) -> bytes:
         """read_bytes() for asyncio: other tasks run meanwhile, and no thread waits. Cancelling
-        the task cancels the read."""
-        if offset < 0 or (length is not None and length < 0):
-            raise ValueError("offset and length are not negative")
+        the task cancels the read.
+
+        >>> import asyncio
+        >>> asyncio.run(image.aread("/etc/motd"))
+        b'Be well.\\n'
+        """
+        offset = number(offset, "offset")
+        length = None if length is None else number(length, "length")
         ino, text = self._resolve(path), text_of(path)
         left = max(0, self._regular(ino, text).st_size - offset)
-        buffer = bytearray(left if length is None else min(length, left))
+        buffer = room(left if length is None else min(length, left))
         done = await self._areadinto(ino, text, buffer, offset, True)
         return bytes(memoryview(buffer)[:done])
 
@@ -402,12 +266,11 @@ class Image:
         """Content from offset on into writable memory, for asyncio; gives how many bytes came:
         fewer than it has only where the file ends. The memory is in use until then: a task that
         is cancelled ends when it is not any more."""
-        if offset < 0:
-            raise ValueError("offset is not negative")
+        offset = number(offset, "offset")
         ino, text, view = self._resolve(path), text_of(path), bytes_of(buffer)
         if not self._opened.asks_python:
             return await self._areadinto(ino, text, view, offset, False)
-        own = bytearray(len(view))  # code in Python may go on long after it was cancelled
+        own = room(len(view))  # code in Python may go on long after it was cancelled
         done = await self._areadinto(ino, text, own, offset, True)
         view[:done] = memoryview(own)[:done]
         return done
@@ -419,9 +282,9 @@ class Image:
             self._regular(ino, path)
         while done < len(buffer):
             length = min(len(buffer) - done, _abi.RAFS_READ_MAX)
-            room = ctypes.c_char.from_buffer(buffer, done)
+            held = ctypes.c_char.from_buffer(buffer, done)
             try:
-                got = await reads.read(self._handle, ino, offset + done, room, length,
+                got = await reads.read(self._handle, ino, offset + done, held, length,
                                        self._opened.timeout, path, ours)
             except RafsError as error:
                 self._opened.explain(error)
@@ -434,22 +297,37 @@ class Image:
     def open(self, path: InnerPath, mode: str = "r", buffering: int = -1,
              encoding: str | None = None, errors: str | None = None,
              newline: str | None = None) -> Any:
-        """A file object, as `open()` gives: "rb" buffered or (buffering=0) raw, "r" text. The
-        image must stay open as long as it is read."""
+        """A file object, as `open()` gives: "rb" buffered or (buffering=0) raw, "r" text, UTF-8
+        where no encoding is given. The image must stay open as long as it is read.
+
+        >>> with image.open("/data/table") as file:
+        ...     file.readline()
+        'a,b\\n'
+        """
+        if not isinstance(mode, str):
+            raise TypeError(f"mode is text, not {type(mode).__name__}")
         if mode not in ("r", "rt", "rb", "br", "tr"):
-            raise ValueError(f"mode {mode!r}: an image can only be read")
-        raw = File(self, path)
+            raise ValueError(f"mode {mode!r}: an image can only be read, by 'r' or 'rb'")
+        buffering = operator.index(buffering)
         if "b" in mode:
-            if buffering == 0:
-                return raw
-            return io.BufferedReader(raw, buffering if buffering > 1 else 128 * 1024)
+            for name, value in (("encoding", encoding), ("errors", errors), ("newline", newline)):
+                if value is not None:
+                    raise ValueError(f"binary mode takes no {name}")
+            raw = File(self, path)
+            return raw if buffering == 0 else _buffered(raw, buffering)
         if buffering == 0:
             raise ValueError("text is buffered")
-        return io.TextIOWrapper(io.BufferedReader(raw, 128 * 1024), encoding or "utf-8", errors,
-                                newline)
+        text = io.TextIOWrapper(_buffered(File(self, path), buffering), encoding or "utf-8",
+                                errors, newline)
+        text.mode = mode  # type: ignore[misc]
+        return text
 
     def chunks(self, path: InnerPath) -> Iterator[Chunk]:
-        """Where the bytes of a file lie, in order."""
+        """Where the bytes of a file lie, in order.
+
+        >>> [(chunk.file_offset, chunk.length) for chunk in image.chunks("/data/other")]
+        [(0, 5000)]
+        """
         ino, text = self._resolve(path), text_of(path)
         extents, count, offset = (_abi.Extent * 256)(), ctypes.c_size_t(), 0
         while True:
@@ -460,7 +338,7 @@ class Image:
             if count.value == 0:
                 return
             for extent in extents[:count.value]:
-                kind = "sha256" if extent.digest_algorithm == _abi.RAFS_DIGEST_SHA256 else "blake3"
+                kind = DIGESTS.get(extent.digest_algorithm, "?")
                 yield Chunk(extent.file_offset, extent.length,
                             bool(extent.flags & _abi.RAFS_EXTENT_HOLE), extent.blob,
                             extent.chunk, extent.compressed_offset, extent.compressed_size,
@@ -486,8 +364,10 @@ class Image:
         """Fetch beforehand, in few large requests: files, directories with all below, ranges
         (path, offset, length), everything, or what a trace of an earlier run names, in its
         order; with a cache it stays there. Gives counts."""
+        if isinstance(paths, (str, bytes, os.PathLike, Inside)):
+            paths = (paths,)
         options = _abi.PrefetchOptions(ctypes.sizeof(_abi.PrefetchOptions))
-        options.threads = threads
+        options.threads = number(threads, "threads", (1 << 32) - 1)
         options.what = (_abi.RAFS_PREFETCH_ALL if everything else
                         _abi.RAFS_PREFETCH_TRACE if trace is not None else
                         _abi.RAFS_PREFETCH_LIST)
@@ -495,7 +375,8 @@ class Image:
         texts = [os.fsencode(text_of(path)) for path in paths]
         options.paths = (ctypes.c_char_p * max(1, len(texts)))(*texts)
         options.path_count = len(texts)
-        parts = [_abi.PrefetchRange(self._resolve(path), offset, length)
+        parts = [_abi.PrefetchRange(self._resolve(path), number(offset, "offset of a range"),
+                                    number(length, "length of a range"))
                  for path, offset, length in ranges]
         options.ranges = (_abi.PrefetchRange * max(1, len(parts)))(*parts)
         options.range_count = len(parts)
@@ -531,7 +412,11 @@ class Image:
 
     @property
     def info(self) -> Info:
-        """Facts about the image."""
+        """Facts about the image.
+
+        >>> image.info.version, image.info.compressor, len(image.info.blobs)
+        (6, 'zstd', 1)
+        """
         info = _abi.ImageInfo(ctypes.sizeof(_abi.ImageInfo))
         self._call(lib.rafs_image_get_info, ctypes.byref(info))
         blobs = []
@@ -539,9 +424,39 @@ class Image:
             blob = _abi.BlobInfo(ctypes.sizeof(_abi.BlobInfo))
             self._call(lib.rafs_image_get_blob, index, ctypes.byref(blob))
             blobs.append(Blob(blob.id.decode("utf-8", "replace"), blob.chunk_count,
-                              blob.compressed_size, blob.uncompressed_size))
+                              blob.compressed_size, blob.uncompressed_size,
+                              COMPRESSORS.get(blob.compressor, "?"),
+                              DIGESTS.get(blob.digest, "?"), blob.features))
         return Info(info.version, info.inodes, info.chunk_size, info.bootstrap_bytes,
-                    bool(info.pinned), tuple(blobs))
+                    bool(info.pinned), tuple(blobs), info.block_size,
+                    COMPRESSORS.get(info.compressor, "?"), DIGESTS.get(info.digest, "?"),
+                    info.flags, bool(info.inlined), self._manifest())
+
+    def _manifest(self) -> str | None:
+        digest = ctypes.create_string_buffer(128)
+        try:
+            self._call(lib.rafs_image_get_manifest, digest, len(digest))
+        except NotFound:
+            return None
+        return digest.value.decode("ascii", "replace")
+
+    def prefetch_list(self) -> list[str]:
+        """What the image itself says is worth fetching beforehand: files, and directories for
+        all below. (Its answer takes a search where an image does not know its files' names.)"""
+        found: list[int] = []
+        inos, count = (ctypes.c_uint64 * 256)(), ctypes.c_size_t()
+        while True:
+            self._call(lib.rafs_image_get_prefetch, len(found), inos, 256, ctypes.byref(count))
+            if count.value == 0:
+                break
+            found += inos[:count.value]
+        return [self._path_of(ino) for ino in found]
+
+    def _path_of(self, ino: int) -> str:
+        room, length = ctypes.create_string_buffer(1 << 16), ctypes.c_size_t()
+        self._wait(lambda limit: call(lib.rafs_image_get_path, self._handle, ino, room,
+                                      len(room), ctypes.byref(length), ctypes.byref(limit)))
+        return os.fsdecode(room.value)
 
     @property
     def stats(self) -> dict[str, int]:
@@ -552,7 +467,11 @@ class Image:
                 for name, *_ in _abi.Stats._fields_ if name not in ("struct_size", "reserved")}
 
     def check(self, *, metadata_only: bool = False) -> CheckResult:
-        """Look at everything in the image. What is wrong is in the result and no exception."""
+        """Look at everything in the image. What is wrong is in the result and no exception.
+
+        >>> image.check().good
+        True
+        """
         types = dict(_abi.CheckOptions._fields_)  # type: ignore[arg-type]
         found: list[Finding] = []
         finding = types["finding"](lambda user, error: found.append(finding_of(error[0])))
@@ -593,10 +512,12 @@ def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
          backends: Sequence[Backend | StrPath] = (), expect_digest: str | None = None,
          credentials: Credentials | None = None, cache: StrPath | Cache | None = None,
          timeout: float | None = 60.0, platform: str | None = None, plain_http: bool = False,
-         insecure: bool = False, ca_file: str | None = None, name: str | None = None,
+         insecure: bool = False, ca_file: StrPath | None = None, name: str | None = None,
          mirrors: Sequence[str] = (), trace: bool = False,
          limits: Mapping[str, int] | None = None,
-         log: logging.Logger | Callable[[int, str], None] | None = None) -> Image:
+         log: logging.Logger | Callable[[int, str], None] | None = None,
+         referrers: bool = False, client_cert: StrPath | None = None,
+         client_key: StrPath | None = None) -> Image:
     """Open an image.
 
     reference       a bootstrap or blob in a file or in memory (bytes);
@@ -604,8 +525,8 @@ def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
                     "http://HOST/PATH"
     blob_dir        directory of the data blobs; of an image in a file, without it and backends,
                     blobs/ beside it and its own directory
-    backends        more sources, asked in this order: directories, URLs, objects with
-                    read_range()
+    backends        more sources, asked in this order: directories, URLs, "docker://HOST/REPO",
+                    objects with read_range()
     expect_digest   "sha256:HEX" of the bootstrap: nothing but that image is read
     credentials     (user, password), a mapping of hosts to pairs, or a function; without them
                     what docker login and podman login wrote is used
@@ -613,6 +534,13 @@ def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
                     alone
     timeout         seconds that one call may take; None: as long as it takes
     platform        "OS/ARCHITECTURE" of an image for several
+    referrers       where the reference is an ordinary image, take a RAFS form attached to it
+    mirrors         URLs of mirrors of the registry, asked before it
+    plain_http, insecure, ca_file, client_cert, client_key
+                    http instead of https; believe any certificate; PEM files
+    trace           learn: fetch beforehand what earlier runs read, and record what this one does
+    limits          memory and requests, by the names of `rafs_limits`: chunk_cache_bytes …
+    log             a logging.Logger, or a function of level and text; None: the logger "rafs"
 
     Raises what `rafs.errors` has: NotFound, CorruptError, BackendError, RafsTimeoutError …
 
@@ -623,7 +551,7 @@ def open(reference: StrPath | bytes, *, blob_dir: StrPath | None = None,
     """
     return Image._open(How(reference, blob_dir, backends, expect_digest, credentials, cache,
                            timeout, platform, plain_http, insecure, ca_file, name, mirrors,
-                           trace, limits, log))
+                           trace, limits, log, referrers, client_cert, client_key))
 
 
 __all__ = ["Blob", "CheckResult", "Chunk", "DirEntry", "File", "Finding", "Image", "Info", "Stat",
