@@ -11,7 +11,7 @@
 from . import errors
 from ._abi import RAFS_VERSION_STRING as __version__
 from ._sources import Backend, Credentials
-from .building import BuildResult, PushResult, build, convert, merge, push
+from .building import BuildResult, Entry, build, merge, optimize
 from .cache import Cache, CacheEntry
 from .errors import (
     ArgumentError,
@@ -27,12 +27,14 @@ from .errors import (
 from .errors import RafsTimeoutError as TimeoutError
 from .image import Blob, CheckResult, Chunk, DirEntry, File, Finding, Image, Info, Stat, open
 from .path import Path
+from .pushing import ConvertResult, PushResult, convert, copy, push
 from .trace import Trace, TraceEvent
 
 __all__ = [
-    "ArgumentError", "Backend", "BackendError", "Blob", "BuildResult", "Cache", "CacheEntry", "CancelledError", "CheckResult", "Chunk",
-    "CorruptError", "Credentials", "DirEntry", "File", "Finding", "Image", "Info",
-    "LibraryError", "LimitError", "NotFound", "Path", "PushResult", "RafsError", "Stat", "TimeoutError", "Trace", "TraceEvent",
-    "UnsupportedError", "__version__", "build", "convert",
-    "errors", "merge", "open", "push",
+    "ArgumentError", "Backend", "BackendError", "Blob", "BuildResult", "Cache", "CacheEntry",
+    "CancelledError", "CheckResult", "Chunk", "ConvertResult", "CorruptError", "Credentials",
+    "DirEntry", "Entry", "File", "Finding", "Image", "Info", "LibraryError", "LimitError",
+    "NotFound", "Path", "PushResult", "RafsError", "Stat", "TimeoutError", "Trace", "TraceEvent",
+    "UnsupportedError", "__version__", "build", "convert", "copy", "errors", "merge", "open",
+    "optimize", "push",
 ]

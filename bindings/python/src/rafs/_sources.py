@@ -88,8 +88,10 @@ class Keeper:
                 raise raised from error
 
 
-def _report(keeper: Keeper, error: BaseException, out: Any, where: str) -> int:
-    missing = isinstance(error, (KeyError, FileNotFoundError))
+def report(keeper: Keeper, error: BaseException, out: Any, where: str,
+           missing_is_no_error: bool = True) -> int:
+    """Tell the library of an exception in a callback."""
+    missing = missing_is_no_error and isinstance(error, (KeyError, FileNotFoundError))
     text = f"{type(error).__name__}: {error}" if missing else keeper.note(error)
     code = _abi.RAFS_E_NOENT if missing else _abi.RAFS_E_BACKEND
     if isinstance(error, TimeoutError):
@@ -145,7 +147,7 @@ class PythonBackend:
                 data = source.read_range(blobs[blob], offset, length)
                 got[0] = _copy(data, room, length, f"{kind}.read_range()")
             except BaseException as raised:
-                return _report(keeper, raised, error, f"{kind}.read_range()")
+                return report(keeper, raised, error, f"{kind}.read_range()")
             return 0
 
         @wrap
@@ -153,7 +155,7 @@ class PythonBackend:
             try:
                 out[0] = operator.index(source.size(blobs[blob]))  # type: ignore[attr-defined]
             except BaseException as raised:
-                return _report(keeper, raised, error, f"{kind}.size()")
+                return report(keeper, raised, error, f"{kind}.size()")
             return 0
 
         def close(user: int, blob: int) -> None:
