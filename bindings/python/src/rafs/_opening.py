@@ -281,7 +281,9 @@ class Opened:
                                   ctypes.byref(self.handle), ctypes.byref(limit), path=text)
 
     def _layout(self, text: str) -> Callable[[_abi.Call], None]:
-        place, _, tag = text.partition(":")[2].partition(":")
+        rest, at, digest = text.partition(":")[2].partition("@sha256:")
+        place, _, tag = rest.partition(":")
+        tag = f"sha256:{digest}" if at else tag  # with it everything is pinned
         platform = _optional(self.how.platform, "platform")
         where, name = place_of(place, "a layout"), encoded(tag, "a tag") if tag else None
         layout = _abi.LayoutOptions(ctypes.sizeof(_abi.LayoutOptions), 0, platform)

@@ -4,12 +4,14 @@ what they borrow."""
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 from . import _abi
-from ._library import Cancel, call, interruptible, lib, limits
+from ._jobs import Job
+from ._library import Cancel, call, lib, limits
 from ._sources import Credentials, CredentialSource, Http, Keeper
 from ._types import encoded
 from .errors import RafsError
@@ -40,6 +42,9 @@ def _bar(progress: Progress | bool | None, title: str) -> tuple[Progress | None,
     return show, bar
 
 
+_left_alone: list[Work] = []
+
+
 class Work:
     """Handles, callbacks and exceptions of one call that takes long."""
 
@@ -51,13 +56,17 @@ class Work:
             self.stack.callback(bar.close)
         self.cancel = Cancel()
         self.failed: BaseException | None = None  # what progress raised
+        self.job: Job[None] | None = None
         self.kept: list[Any] = []
 
     def __enter__(self) -> Work:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stack.close()
+        if self.job is not None and not self.job.drop() and not self.job.ended:
+            _left_alone.append(self)  # a second Ctrl-C: what a call still uses is not freed
+        else:
+            self.stack.close()
 
     def told(self, kind: Any, done: str, total: str) -> Any:
         """A callback of the library for progress; an exception in it ends the call."""
@@ -75,14 +84,22 @@ class Work:
         return callback
 
     def run(self, work: Callable[[_abi.Call], None], timeout: float | None = None) -> None:
-        """In a thread that Ctrl-C stops."""
-
-        def go(cancel: Cancel | None) -> None:
-            self.cancel = cancel or self.cancel  # of what a callback fires as well
-            work(limits(timeout, self.cancel))
-
+        """In the main thread another one does it, so that Ctrl-C stops it."""
+        if threading.current_thread() is not threading.main_thread():
+            self.run_here(work, timeout)
+            return
+        limit = limits(timeout, self.cancel)
+        self.job = Job(lambda: work(limit))
         try:
-            interruptible(go)
+            self.job.start()
+            self.job.wait()
+        except BaseException:
+            self.cancel.fire()
+            if not self.job.drop():
+                self.job.wait()
+            raise
+        try:
+            self.job.result()
         except RafsError as error:
             self._raise_instead(error)
             raise
