@@ -60,6 +60,19 @@ def install(name, python, what, place):
         smoke(name, python, place)
 
 
+def entry_points(python, place):
+    """fsspec finds the package by itself."""
+    good, said = environment.pip(python, "install", "-q", "fsspec")
+    if not good:
+        report.skip("entry points", "fsspec cannot be fetched")
+        return
+    image = os.path.join(ROOT, "tests", "golden", "v6-zstd", "image.boot")
+    code, said = run(python, "-c", "import fsspec, sys; print(fsspec.open(sys.argv[1])"
+                     ".open().read(4), fsspec.get_filesystem_class('docker'))",
+                     f"rafs://data/text::file://{image}", cwd=place)
+    report.check("entry points: fsspec knows rafs://", code == 0 and "Reference" in said, said)
+
+
 def source_distribution(python, place):
     """Made in the checkout; gives its path or None."""
     before = run("git", "-C", ROOT, "status", "--porcelain", "bindings")[1]
@@ -157,6 +170,7 @@ def main():
         from_source_distribution(python, place)
         fresh, _ = environment.make_venv(os.path.join(place, "from-checkout"))
         install("checkout", fresh, PACKAGE, place)
+        entry_points(fresh, place)
         if FULL:
             repair(python, place)
             for version, interpreter in environment.others().items():

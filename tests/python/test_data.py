@@ -249,3 +249,10 @@ def test_wrong_bytes_reach_nobody(remote):
             parquet.read_table("table.parquet", filesystem=lying)
         with pytest.raises(rafs.CorruptError):
             lying.cat_file("array.npy")
+
+
+def test_zarr_by_url(remote):
+    zarr = pytest.importorskip("zarr")
+    options, _, columns, _ = remote
+    group = zarr.open_group("rafs://group3.zarr", storage_options=options, mode="r")
+    assert np.allclose(group["x"][0], columns["a"][:1000])

@@ -70,7 +70,7 @@ def legend(figure):
 def test_layout_amounts():
     figure = plot.layout(made_up(("/a/x", 0, 0, 100), ("/a/y", 0, 100, 200), ("/b/z", 0, 300, 50),
                                  ("/a/x", 1, 0, 10), ("/b/z", 1, 0, 10), sizes=[400, 20]))
-    assert "/a/y  200 B" in legend(figure) and "/a/x  100 B" in legend(figure)
+    assert "/a  300 B" in legend(figure) and "/b  50 B" in legend(figure)
     assert "in several  10 B" in legend(figure) and "not in this image  60 B" in legend(figure)
     assert drawn(figure).startswith(b"\x89PNG")
 

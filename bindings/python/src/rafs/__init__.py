@@ -8,6 +8,9 @@
 ['message', 'motd', 'os-release']
 'Be well.\\n'
 """
+from importlib import import_module
+from typing import Any
+
 from . import errors
 from ._abi import RAFS_VERSION_STRING as __version__
 from ._sources import Backend, Credentials
@@ -38,3 +41,10 @@ __all__ = [
     "UnsupportedError", "__version__", "build", "convert", "copy", "errors", "merge", "open",
     "optimize", "push",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Modules that need other packages are imported when they are first used."""
+    if name in ("fsspec", "plot"):
+        return import_module(f"rafs.{name}")
+    raise AttributeError(f"module 'rafs' has no attribute {name!r}")

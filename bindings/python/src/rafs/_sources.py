@@ -238,6 +238,19 @@ def _variable(*names: str) -> bytes | None:
     return None
 
 
+#: Where systems keep the certificates that they believe. A package that carries a TLS library
+#: has only the place of the system that it was built on in it.
+_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Gentoo
+                 "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
+                 "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",  # older, openSUSE
+                 "/etc/ssl/cert.pem")  # Alpine
+
+
+def _certificates() -> bytes | None:
+    """The system's certificates; None leaves it to the library."""
+    return next((os.fsencode(path) for path in _CERTIFICATES if os.path.exists(path)), None)
+
+
 class Http:
     """A client, with the proxies and certificates that the environment names."""
 
@@ -250,7 +263,7 @@ class Http:
         options.https_proxy = _variable("https_proxy") or both
         options.no_proxy = _variable("no_proxy")
         options.ca_file = (place_of(ca_file, "ca_file") if ca_file
-                           else _variable("SSL_CERT_FILE", "CURL_CA_BUNDLE"))
+                           else _variable("SSL_CERT_FILE", "CURL_CA_BUNDLE") or _certificates())
         options.client_cert = place_of(client_cert, "client_cert") if client_cert else None
         options.client_key = place_of(client_key, "client_key") if client_key else None
         options.ca_dir = _variable("SSL_CERT_DIR")

@@ -57,7 +57,10 @@ def _text(name: str, length: int) -> str:
     known = _glyphs()
     plain = "".join(c if ord(c) in known else "?" for c in name)
     plain = plain.replace("$", r"\$")
-    return plain if len(plain) <= length else "…" + plain[1 - length:]
+    if len(plain) <= length:
+        return plain
+    head = length // 3
+    return f"{plain[:head]}…{plain[head + 1 - length:]}"
 
 
 def groups(paths: Sequence[str], weights: Any, most: int = len(COLOURS)) -> list[str]:
@@ -81,7 +84,8 @@ def groups(paths: Sequence[str], weights: Any, most: int = len(COLOURS)) -> list
                    default=None)
         if name is None or totals[name] * 8 < everything:
             return sorted(chosen, key=totals.__getitem__, reverse=True)
-        parts = [part for part in children.get(name, ()) if totals[part] * 50 >= everything]
+        parts = [part for part in children.get(name, ())  # directories; a file is no group
+                 if part in children and totals[part] * 50 >= everything]
         rest = totals[name] - sum(totals[part] for part in parts)
         split = [one for one in chosen if one != name] + parts
         if rest * 50 >= everything:
@@ -103,8 +107,9 @@ def _rest(name: str, names: Sequence[str]) -> str:
 
 def _axis(axis: Any) -> None:
     """Bytes on an axis."""
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import EngFormatter, MaxNLocator
     axis.set_major_formatter(EngFormatter("B", sep=" "))
+    axis.set_major_locator(MaxNLocator(5))
 
 
 def _group_of(path: str, chosen: dict[str, int]) -> int:
