@@ -20,7 +20,8 @@ plot = pytest.importorskip("rafs.plot")
 @pytest.fixture(autouse=True)
 def strict():
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", ".*deprecated")  # between matplotlib and others
         yield
 
 
