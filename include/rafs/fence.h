@@ -70,8 +70,10 @@ RAFS_API int rafs_fence_new(const rafs_image *image, int32_t fd, rafs_fence **ou
  * Find out which entries of which files lead to which chunks, for rafs_fence_open() to
  * know what to change.
  *
- * Reads all directories and files of the image, 8 bytes of memory for each entry of a
- * chunk. Until it is done, nothing is opened: reads go to the fence, as they may.
+ * Reads all directories and files of the image, 24 bytes of memory for each entry of a
+ * chunk. Until it is done, nothing is opened: reads go to the fence, as they may. From
+ * then on rafs_image_fill() knows the file that it fills for, and what lies near to that
+ * in the tree is fetched along as for rafs_image_read().
  *
  * @param fence  shared
  * @param call   deadline and cancel token; NULL: neither

@@ -285,6 +285,7 @@ static void forget(struct rafs_fence *fence)
 int rafs_fence_index(rafs_fence *fence, const rafs_call *call, rafs_error *err)
 {
     struct fence_entries *found;
+    struct v6_owners *owners = NULL;
     struct rafsi_tree *held = NULL;
     rafs_call own;
     int rc;
@@ -302,7 +303,10 @@ int rafs_fence_index(rafs_fence *fence, const rafs_call *call, rafs_error *err)
     if (rafsi_source_size(fence->tree->source) <= HELD_MAX)
         rc = rafsi_tree_hold(fence->tree, &own, &held, err);
     if (rc == RAFS_OK)
-        rc = rafsi_fence_collect(held ? held : fence->tree, &own, found, err);
+        rc = rafsi_fence_collect(held ? held : fence->tree, &own, found, &owners, err);
+    /* Whoever fills what the kernel reads is told which file that is. */
+    if (owners)
+        rafsi_v6_owners_publish(fence->tree, owners);
     rafsi_tree_close(held);
     for (uint32_t i = 0; rc == RAFS_OK && i < fence->blobs; i++)
         rc = adopt(fence, i, &found[i], err);

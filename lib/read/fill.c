@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "read/ahead.h"
+#include "read/near.h"
 #include "read/trace.h"
 
 /* Another process may write a chunk and spoil it, again and again. */
@@ -166,6 +167,26 @@ static int settle(struct fill *fill, const struct rafsi_chunk *chunk,
     return rc;
 }
 
+/* Somebody reads it: what he may want next is fetched while he waits. Behind a chunk of
+ * which the file is known, that is what lies near to it in the tree. */
+static void look_ahead(struct fill *fill, const struct rafsi_chunk *chunk,
+                       struct wish *wish, struct rafsi_node *file)
+{
+    struct rafsi_reader *reader = fill->reader;
+    uint64_t at = 0, dir = 0;
+
+    rafsi_tracer_note(reader, NULL, chunk);
+    if (reader->near &&
+        rafsi_v6_owner(reader->tree, fill->blob, chunk->record.uncompressed_offset, file,
+                       &at, &dir)) {
+        rafsi_home_note(reader->tree, dir, file->attr.ino);
+        wish->file = file;
+    }
+    if (!rafsi_ahead_flow(reader, chunk, wish->file ? AHEAD_BEGINS : AHEAD_BLIND) &&
+        wish->file)
+        rafsi_ahead_note(reader, file, at, at + chunk->record.uncompressed_size);
+}
+
 /* Number i of the blob's chunks. */
 static int fill_chunk(struct fill *fill, uint32_t i, rafs_error *err)
 {
@@ -177,6 +198,7 @@ static int fill_chunk(struct fill *fill, uint32_t i, rafs_error *err)
                         .places = fill->places,
                         .place = i};
     struct rafsi_chunk chunk, found;
+    struct rafsi_node file;
     int rc;
 
     if (place.overlaps)
@@ -190,10 +212,8 @@ static int fill_chunk(struct fill *fill, uint32_t i, rafs_error *err)
     }
     if (rc < 0)
         return rc;
-    if (!ahead) {
-        rafsi_tracer_note(reader, NULL, &chunk);
-        (void)rafsi_ahead_flow(reader, &chunk, AHEAD_BLIND);
-    }
+    if (!ahead)
+        look_ahead(fill, &chunk, &wish, &file);
     return settle(fill, &chunk, &wish, err);
 }
 

@@ -288,8 +288,12 @@ static void extend_blob(struct rafsi_reader *reader, struct window *window,
 static void extend(struct rafsi_reader *reader, struct window *window,
                    const struct wish *wish, struct bounds *bounds, const rafs_call *call)
 {
-    bool guessed;
+    /* Where the tree says what is near, the crew fetches that; nobody waits for it. */
+    bool guessed = reader->near && wish->file &&
+                   rafsi_home_of(reader->tree, wish->file->attr.ino) != 0;
 
+    if (guessed)
+        bounds->extra = 0;
     if (wish->places) {
         extend_blob(reader, window, wish, bounds, call);
         return;
@@ -301,8 +305,6 @@ static void extend(struct rafsi_reader *reader, struct window *window,
         return;
     }
     extend_wanted(reader, window, wish, bounds, call);
-    /* Where the tree says what is near, the crew fetches that; nobody waits for it. */
-    guessed = reader->near && rafsi_home_of(reader->tree, wish->file->attr.ino) != 0;
     if (!guessed)
         extend_extra(reader, window, wish, bounds, call);
 }

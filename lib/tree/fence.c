@@ -10,8 +10,20 @@
 struct collecting {
     const struct rafsi_tree *tree;
     struct fence_entries *blobs;
-    uint64_t bytes; /* of memory */
+    uint64_t bytes;           /* of memory */
+    struct v6_owners *owners; /* NULL: no more of them */
+    uint64_t ino, dir;        /* of the file that is looked at */
 };
+
+static void note_owner(struct collecting *c, const struct v6_chunk_addr *addr,
+                       uint64_t number)
+{
+    if (!c->owners ||
+        rafsi_v6_owners_add(c->tree, c->owners, addr, c->ino, c->dir, number))
+        return;
+    rafsi_v6_owners_free(&c->tree->env, c->owners);
+    c->owners = NULL;
+}
 
 /* Room for one more of `each` bytes. */
 static int grow(struct collecting *c, void **array, uint64_t count, uint64_t *room,
@@ -58,7 +70,7 @@ static uint64_t item_of(const struct v6_chunk_addr *addr, uint64_t at)
     return addr->uncompressed_offset / V6_BLOCK_BYTES << 32 | at / V6_CHUNK_ADDR_BYTES;
 }
 
-static int take_entry(struct collecting *c, uint64_t at, rafs_error *err)
+static int take_entry(struct collecting *c, uint64_t at, uint64_t number, rafs_error *err)
 {
     struct v6_chunk_addr addr;
     struct fence_entries *blob;
@@ -67,6 +79,7 @@ static int take_entry(struct collecting *c, uint64_t at, rafs_error *err)
 
     if (rc < 0 || addr.hole)
         return rc;
+    note_owner(c, &addr, number);
     blob = &c->blobs[addr.blob];
     items = blob->items;
     rc = grow(c, &items, blob->count, &blob->room, sizeof(*blob->items), err);
@@ -92,6 +105,8 @@ static int check_run(struct collecting *c, const struct rafsi_node *file, uint64
         if (addr.hole || addr.blob != first->blob ||
             addr.uncompressed_offset != first->uncompressed_offset + i * chunk_size)
             rc = RAFS_E_CORRUPT;
+        else
+            note_owner(c, &addr, i);
     }
     return rc == RAFS_OK ? rc
                          : rafsi_corrupt(err, file->at + 16,
@@ -111,6 +126,7 @@ static int take_run(struct collecting *c, const struct rafsi_node *file, uint64_
         rc = check_run(c, file, at, count, &addr, err);
     if (rc < 0)
         return rc;
+    note_owner(c, &addr, 0);
     blob = &c->blobs[addr.blob];
     runs = blob->runs;
     rc = grow(c, &runs, blob->run_count, &blob->run_room, sizeof(*blob->runs), err);
@@ -132,7 +148,7 @@ static int take_file(struct collecting *c, const struct rafsi_node *file, rafs_e
     if (count > 0 && rafsi_v6_is_run(&file->v6, chunk_size))
         return take_run(c, file, at, count, err);
     for (uint64_t i = 0; rc == RAFS_OK && i < count; i++)
-        rc = take_entry(c, at + i * V6_CHUNK_ADDR_BYTES, err);
+        rc = take_entry(c, at + i * V6_CHUNK_ADDR_BYTES, i, err);
     return rc;
 }
 
@@ -172,9 +188,11 @@ static void order(struct fence_entries *blob)
 }
 
 int rafsi_fence_collect(const struct rafsi_tree *tree, const rafs_call *call,
-                        struct fence_entries *blobs, rafs_error *err)
+                        struct fence_entries *blobs, struct v6_owners **owners,
+                        rafs_error *err)
 {
-    struct collecting c = {.tree = tree, .blobs = blobs};
+    struct collecting c = {
+        .tree = tree, .blobs = blobs, .owners = rafsi_v6_owners_new(tree)};
     const rafs_walk_entry *step = NULL;
     struct rafsi_walk *walk = NULL;
     uint64_t seen = 0;
@@ -184,6 +202,8 @@ int rafsi_fence_collect(const struct rafsi_tree *tree, const rafs_call *call,
         rc = rafsi_walk_step(walk, &step, err);
         if (rc < 0 || !step)
             break;
+        c.ino = step->attr.ino;
+        c.dir = step->parent;
         if (S_ISREG(step->attr.mode))
             rc = take_file(&c, rafsi_walk_node(walk), err);
         if (rc == RAFS_OK && ++seen % 256 == 0)
@@ -192,6 +212,7 @@ int rafsi_fence_collect(const struct rafsi_tree *tree, const rafs_call *call,
     rafsi_walk_free(walk);
     for (uint32_t i = 0; rc == RAFS_OK && i < tree->super.blob_count; i++)
         order(&blobs[i]);
+    *owners = c.owners;
     return rc;
 }
 

@@ -175,6 +175,14 @@ struct rafsi_v6_place rafsi_v6_place(const struct v6_places *places, uint32_t i)
 int rafsi_v6_place_chunk(const struct rafsi_tree *tree, const struct v6_places *places,
                          uint32_t i, struct rafsi_chunk *out, rafs_error *err);
 
+/* v6_owner.c: the file that has the chunk that begins at a byte of a blob, where it does
+ * in the file, and the file's directory. A hint, and not before somebody published what
+ * a walk found. */
+struct v6_owners;
+void rafsi_v6_owners_publish(const struct rafsi_tree *tree, struct v6_owners *owners);
+bool rafsi_v6_owner(const struct rafsi_tree *tree, uint32_t blob, uint64_t offset,
+                    struct rafsi_node *file, uint64_t *file_offset, uint64_t *dir);
+
 /* tree.c: the operations with the checks that both versions share, and "bootstrap" as the
  * object of errors without one. */
 int rafsi_tree_node(const struct rafsi_tree *tree, uint64_t ino, struct rafsi_node *out,
@@ -262,9 +270,11 @@ struct fence_entries {
 };
 
 /* All entries of an image of version 6, one array for each blob; to be freed with
- * rafsi_fence_entries_free() in any case. */
+ * rafsi_fence_entries_free() in any case. *owners is for rafsi_v6_owners_publish(), of
+ * this tree or one that was held; NULL: there was no room for them. */
 int rafsi_fence_collect(const struct rafsi_tree *tree, const rafs_call *call,
-                        struct fence_entries *blobs, rafs_error *err);
+                        struct fence_entries *blobs, struct v6_owners **owners,
+                        rafs_error *err);
 void rafsi_fence_entries_free(const struct rafsi_tree *tree, struct fence_entries *blobs);
 
 /* The first item of a chunk at or behind this byte of the blob. */

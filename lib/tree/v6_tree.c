@@ -126,6 +126,7 @@ static void v6_close(struct rafsi_tree *tree)
         rafsi_v6_index_free(&env, atomic_load(&v6->slot->index));
         rafsi_v6_places_free(&env, atomic_load(&v6->slot->places));
         rafsi_v6_places_free(&env, atomic_load(&v6->slot->whole_places));
+        rafsi_v6_owners_free(&env, atomic_load(&v6->slot->owners));
     }
     rafsi_free(&env, v6->slot);
     rafsi_free(&env, tree->blobs);
@@ -183,6 +184,7 @@ int rafsi_v6_open(const struct rafsi_env *env, struct rafsi_source *source,
     atomic_init(&v6->slot->index, NULL);
     atomic_init(&v6->slot->places, NULL);
     atomic_init(&v6->slot->whole_places, NULL);
+    atomic_init(&v6->slot->owners, NULL);
     rc = read_super(v6, err);
     if (rc == RAFS_OK)
         rc = read_blobs(v6, err);

@@ -14,6 +14,7 @@ struct v6_index;
 struct v6_index_slot {
     _Atomic(struct v6_index *) index; /* NULL until a file's content is first wanted */
     _Atomic(struct v6_places *) places, whole_places; /* NULL until a blob's is */
+    _Atomic(struct v6_owners *) owners;               /* NULL until somebody walked */
 };
 
 struct v6_tree {
@@ -62,6 +63,14 @@ int rafsi_v6_chunk(const struct rafsi_tree *tree, const struct rafsi_node *file,
 int rafsi_v6_find(const struct v6_tree *tree, uint32_t blob, uint32_t chunk, bool *found,
                   uint64_t *record, rafs_error *err);
 void rafsi_v6_index_free(const struct rafsi_env *env, struct v6_index *index);
+
+/* v6_owner.c. NULL: no memory. */
+struct v6_owners *rafsi_v6_owners_new(const struct rafsi_tree *tree);
+/* false: there is no room, and they are of no use. */
+bool rafsi_v6_owners_add(const struct rafsi_tree *tree, struct v6_owners *owners,
+                         const struct v6_chunk_addr *addr, uint64_t ino, uint64_t dir,
+                         uint64_t number);
+void rafsi_v6_owners_free(const struct rafsi_env *env, struct v6_owners *owners);
 
 /* v6_place.c */
 void rafsi_v6_places_free(const struct rafsi_env *env, struct v6_places *places);

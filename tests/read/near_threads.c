@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <rafs/fence.h>
+#include <rafs/fill.h>
+
 #include "reading.h"
 #include "v6_content.h"
 
@@ -113,6 +116,69 @@ START_TEST(one_file_brings_the_others_of_its_directory)
 }
 END_TEST
 
+/* The bootstrap in a file, as somebody mounts it. */
+static rafs_fence *fence_of(const struct setup *setup)
+{
+    char path[] = "/tmp/rafs-near-boot-XXXXXX";
+    rafs_fence *fence = NULL;
+    int fd = mkstemp(path);
+
+    NEED(fd >= 0 && unlink(path) == 0);
+    NEED(write(fd, setup->content.boot.at, setup->content.boot.len) ==
+         (ssize_t)setup->content.boot.len);
+    NEED(rafs_fence_new(setup->image, fd, &fence, NULL) == RAFS_OK);
+    NEED(rafs_fence_index(fence, NULL, NULL) == RAFS_OK);
+    close(fd);
+    return fence;
+}
+
+static void fill_file(const struct setup *setup, unsigned file)
+{
+    rafs_filled filled = RAFS_FILLED_INIT;
+
+    ck_assert_int_eq(rafs_image_fill(setup->image, 0, (uint64_t)file * CHUNK, CHUNK,
+                                     &filled, NULL, NULL),
+                     RAFS_OK);
+}
+
+START_TEST(a_kernel_that_knows_no_file_gets_the_others_too)
+{
+    struct setup setup;
+    rafs_fence *fence;
+    uint64_t requests;
+
+    setup_open(&setup, 0, true);
+    fence = fence_of(&setup);
+    fill_file(&setup, 7);
+    while (stats_of(&setup).chunks_fetched < FILES)
+        sched_yield();
+    requests = stats_of(&setup).requests;
+    ck_assert_uint_le(requests, 1 + FILES * CHUNK / (256 << 10) + 2);
+    for (unsigned i = 0; i < FILES; i++)
+        fill_file(&setup, i);
+    ck_assert_uint_eq(stats_of(&setup).requests, requests);
+    ck_assert_uint_eq(stats_of(&setup).bytes_fetched, FILES * CHUNK);
+    rafs_fence_free(fence);
+    setup_drop(&setup);
+}
+END_TEST
+
+START_TEST(nor_does_a_kernel_where_nothing_more_is_wanted)
+{
+    struct setup setup;
+    rafs_fence *fence;
+
+    setup_open(&setup, /* strictly on demand */ 1, true);
+    fence = fence_of(&setup);
+    fill_file(&setup, 7);
+    fill_file(&setup, 9);
+    ck_assert_uint_eq(stats_of(&setup).chunks_fetched, 2);
+    ck_assert_uint_eq(stats_of(&setup).requests, 2);
+    rafs_fence_free(fence);
+    setup_drop(&setup);
+}
+END_TEST
+
 START_TEST(who_asks_for_nothing_more_gets_nothing_more)
 {
     struct setup setup;
@@ -162,6 +228,8 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, one_file_brings_the_others_of_its_directory);
+    tcase_add_test(tcase, a_kernel_that_knows_no_file_gets_the_others_too);
+    tcase_add_test(tcase, nor_does_a_kernel_where_nothing_more_is_wanted);
     tcase_add_test(tcase, who_asks_for_nothing_more_gets_nothing_more);
     tcase_add_test(tcase, a_guess_that_fails_is_nobodys_error);
     tcase_add_test(tcase, an_image_closes_in_the_midst_of_guesses);
