@@ -18,6 +18,8 @@ class File(io.RawIOBase):
 
     def __init__(self, image: Image, path: InnerPath) -> None:
         super().__init__()
+        if not hasattr(image, "_resolve"):
+            raise TypeError(f"a file is of an image, not of {type(image).__name__}")
         self._image = image
         self.name = text_of(path)
         self._ino = image._resolve(path)

@@ -71,6 +71,8 @@ def _keep(*_: object) -> None:
 
 def _limits(given: Mapping[str, int]) -> _abi.Limits:
     """A `rafs_limits`, of the names of its fields."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"limits are a mapping of names to numbers, not {type(given).__name__}")
     limits = _abi.Limits(ctypes.sizeof(_abi.Limits))
     known = [name for name, *_ in _abi.Limits._fields_ if name not in ("struct_size", "reserved")]
     for name, value in given.items():

@@ -366,6 +366,8 @@ class Image(Tree):
         order; with a cache it stays there. Gives counts."""
         if isinstance(paths, (str, bytes, os.PathLike, Inside)):
             paths = (paths,)
+        if trace is not None and not isinstance(trace, Trace):
+            raise TypeError(f"a trace is a rafs.Trace, not {type(trace).__name__}")
         options = _abi.PrefetchOptions(ctypes.sizeof(_abi.PrefetchOptions))
         options.threads = number(threads, "threads", (1 << 32) - 1)
         options.what = (_abi.RAFS_PREFETCH_ALL if everything else

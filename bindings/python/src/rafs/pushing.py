@@ -106,7 +106,7 @@ def push(bootstrap: StrPath, target: str, *, blob_dir: StrPath | None = None,
         options.platform = encoded(platform, "platform") if platform else None
         options.threads = _number(threads, "threads")
         notes = [encoded(f"{key}={value}", "an annotation")
-                 for key, value in (annotations or {}).items()]
+                 for key, value in dict(annotations or {}).items()]
         options.annotations = (ctypes.c_char_p * max(1, len(notes)))(*notes)
         options.annotation_count = len(notes)
         options.progress = work.told(_abi.rafs_copy_progress_fn, "bytes_done", "bytes_total")
