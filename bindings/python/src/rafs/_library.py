@@ -7,6 +7,7 @@ import ctypes.util
 import errno
 import glob
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -62,7 +63,19 @@ def _where(path: str) -> str:
     return path
 
 
+def _check_interpreter() -> None:
+    """Callbacks of ctypes are always made in the main interpreter."""
+    if sys.implementation.name != "cpython":
+        return
+    both = [getattr(ctypes.pythonapi, f"PyInterpreterState_{which}") for which in ("Get", "Main")]
+    for function in both:
+        function.restype = ctypes.c_void_p
+    if both[0]() != both[1]():
+        raise LibraryError("rafs works in the main interpreter alone, not in sub-interpreters")
+
+
 def _load() -> tuple[ctypes.CDLL, str, str]:
+    _check_interpreter()
     tried = []
     for path in _candidates():
         try:
