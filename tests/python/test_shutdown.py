@@ -166,7 +166,7 @@ def read():
         image.read_bytes("/data/large")
 threads = [threading.Thread(target=read) for _ in range(3)]
 for thread in threads: thread.start()
-for _ in range(20):
+for _ in range(4):
     pid = os.fork()
     if pid == 0:
         with local() as mine:
@@ -200,7 +200,7 @@ def test_the_end(case, how, tmp_path):
         [sys.executable, *flags, "-c", BEGIN + CASES[case], boot,
          os.path.join(os.path.dirname(boot), "blobs")], cwd=tmp_path, text=True, timeout=120,
         env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), PYTHONMALLOC="debug"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        capture_output=True)
     said = done.stderr
     if how == "dev":  # unclosed files are what the case is about
         said = "\n".join(line for line in said.splitlines() if "ResourceWarning" not in line)
