@@ -27,7 +27,7 @@ from report import Report  # noqa: E402
 report = Report()
 FULL = os.environ.get("RAFS_TEST_FULL") == "1"
 #: Not what users get, but compiled in half of the time.
-QUICK = () if FULL else ("-C", "cmake.build-type=Debug")
+QUICK = () if FULL else ("--config-settings=cmake.build-type=Debug",)
 
 
 def run(*command, **more):
