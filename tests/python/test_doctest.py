@@ -65,6 +65,8 @@ def test_no_example_is_skipped():
 
 
 def test_readme(names, capsys, monkeypatch):
+    for needed in ("fsspec", "numpy", "matplotlib"):
+        pytest.importorskip(needed)
     path = os.path.join(ROOT, "bindings", "python", "README.md")
     with open(path, encoding="utf-8") as file:
         test = doctest.DocTestParser().get_doctest(file.read().replace("\n```", "\n\n```"),

@@ -158,14 +158,14 @@ class Opened:
         add(self.close_reads)
         self.run(opening)
 
-    def run(self, work: Callable[[_abi.Call], T]) -> T:
-        """A call of the library that may wait: work(rafs_call)."""
+    def run(self, work: Callable[[_abi.Call], T], takes_long: bool = False) -> T:
+        """A call of the library that may wait, or takes long by itself: work(rafs_call)."""
 
         def use(cancel: Cancel | None) -> T:
             return self.handles.use(lambda: work(limits(self.timeout, cancel)))
 
         try:
-            if not self.waits:
+            if not self.waits and not takes_long:
                 return use(None)
             # The library keeps its deadline; code in Python that it calls may not.
             late = None if self.timeout is None else self.timeout + _PATIENCE

@@ -154,9 +154,9 @@ class Image(Tree):
         self._opened.handles.use(
             lambda: call(function, self._opened.handle, *arguments, path=path))
 
-    def _wait(self, work: Any) -> None:
+    def _wait(self, work: Any, takes_long: bool = False) -> None:
         """For what may wait: work(rafs_call)."""
-        self._opened.run(work)
+        self._opened.run(work, takes_long)
 
     # ---- content --------------------------------------------------------------------
 
@@ -398,7 +398,7 @@ class Image(Tree):
                 lib.rafs_prefetch_get_progress(handle, ctypes.byref(progress), None)
                 lib.rafs_prefetch_free(handle)
 
-        self._wait(run)
+        self._wait(run, takes_long=True)
         return {name: getattr(progress, name) for name, *_ in _abi.PrefetchProgress._fields_
                 if name not in ("struct_size", "ended")}
 
@@ -482,7 +482,8 @@ class Image(Tree):
         options.finding = finding
         result = _abi.CheckResult(ctypes.sizeof(_abi.CheckResult))
         self._wait(lambda limit: call(lib.rafs_image_check, self._handle, ctypes.byref(options),
-                                      ctypes.byref(result), ctypes.byref(limit)))
+                                      ctypes.byref(result), ctypes.byref(limit)),
+                   takes_long=True)
         return CheckResult(result.inodes, result.chunks, result.bytes, tuple(found))
 
 _images: weakref.WeakSet[Image] = weakref.WeakSet()
