@@ -186,8 +186,10 @@ def test_wrong_urls():
         fsspec.open("rafs://top.txt").open()
     with pytest.raises(ValueError, match="names an image"):
         fsspec.open("docker://host/repo:tag").open()
-    with pytest.raises(rafs.BackendError):
+    with pytest.raises(FileNotFoundError):
         fsspec.filesystem("rafs", fo="/no/such/image.boot")
+    with pytest.raises(ValueError, match="s3://"):
+        rafs.open("s3://bucket/image.boot")
 
 
 def test_instances(made):
@@ -243,3 +245,24 @@ def test_threads(made):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("kind", ["python", "fsspec", "directory"])
+def test_blobs_that_are_missing_are_no_missing_files(made, tmp_path, kind):
+    """Zarr and others fill in zeros for FileNotFoundError and KeyError."""
+    from rafs.fsspec import FsspecBackend
+
+    class Nothing:
+        def read_range(self, blob_id, offset, length):
+            raise KeyError(blob_id)
+
+    backend = {"python": Nothing(), "directory": tmp_path,
+               "fsspec": FsspecBackend(fsspec.filesystem("memory"), "/nothing")}[kind]
+    with rafs.open(made[1], backends=[backend]) as image:
+        fs = fsspec.filesystem("rafs", fo=image)
+        for read in (lambda: fs.cat_file("top.txt"), lambda: fs.open("top.txt").read(),
+                     lambda: fs.get_mapper("")["top.txt"], lambda: fs.cat(["top.txt", "b/big"])):
+            with pytest.raises(rafs.BackendError) as caught:
+                read()
+            assert not isinstance(caught.value, (FileNotFoundError, KeyError))
+        assert isinstance(fs.cat_ranges(["top.txt"], 0, 1)[0], rafs.BackendError)

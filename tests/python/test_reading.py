@@ -163,8 +163,9 @@ def test_errors_are_told_apart(image):
         open_variant("v6-zstd", expect_digest="sha256:" + "1" * 64)
     with pytest.raises(ValueError):
         open_variant("v6-zstd", expect_digest="md5:1")
-    with pytest.raises(rafs.BackendError):
+    with pytest.raises(rafs.NotFound) as caught:
         rafs.open("/no/such/image")
+    assert isinstance(caught.value, FileNotFoundError) and "/no/such/image" in str(caught.value)
     with rafs.open(boot_of("v6-zstd"), blob_dir="/") as alone, pytest.raises(rafs.BackendError):
         alone.read_bytes("/data/large")
 

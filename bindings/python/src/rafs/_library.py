@@ -136,6 +136,8 @@ def limits(timeout: float | None, cancel: Cancel | None) -> _abi.Call:
     out = _abi.Call()
     milliseconds = 0  # no deadline to the library; to people 0 means at once
     if timeout is not None:
+        if not isinstance(timeout, (int, float)):
+            raise TypeError(f"timeout is seconds or None, not {type(timeout).__name__}")
         if not timeout >= 0:
             raise ValueError(f"timeout {timeout!r} is not 0 or more seconds")
         milliseconds = max(1, int(min(timeout * 1000, 1 << 40)))

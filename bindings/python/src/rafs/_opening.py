@@ -31,7 +31,7 @@ from ._sources import (
 )
 from ._types import StrPath, encoded, place_of
 from .cache import Cache
-from .errors import RafsError
+from .errors import RafsError, not_found
 
 T = TypeVar("T")
 
@@ -206,6 +206,8 @@ class Opened:
     def _places(self) -> list[Any]:
         """Where blobs are."""
         how = self.how
+        if isinstance(how.backends, (str, bytes, os.PathLike)):
+            raise TypeError("backends is a list of sources, not one")
         named = ([how.blob_dir] if how.blob_dir is not None else []) + list(how.backends)
         given = how.reference
         if named or not isinstance(given, (str, os.PathLike)):
@@ -252,6 +254,12 @@ class Opened:
         if text.startswith(("http://", "https://")):
             return self._url(text)
         place = place_of(text, "an image")
+        if not os.path.lexists(place):
+            scheme, mark, _ = text.partition("://")
+            if mark and scheme.isalnum():
+                raise ValueError(f"{scheme}:// is not known here: docker://, http://, https://; "
+                                 f"with fsspec rafs://PATH::{scheme}://…")
+            raise not_found("there is no such file", text)
         return lambda limit: call(lib.rafs_image_open_path, place, options, out,
                                   ctypes.byref(limit), path=text)
 

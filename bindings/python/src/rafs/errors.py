@@ -47,7 +47,9 @@ class RafsTimeoutError(RafsError, TimeoutError):
 
 
 class NotFound(RafsError, FileNotFoundError):
-    """The image has no such path."""
+    """The image has no such path; or there is no such image. Never a source that lacks a blob:
+    that is BackendError, for whoever takes FileNotFoundError for "nothing there" (zarr does) would
+    go on with wrong data."""
 
 
 class NotADirectory(RafsError, NotADirectoryError):
@@ -86,6 +88,13 @@ _STAGES = {value: name[len("RAFS_STAGE_"):].lower()
 def name_of(code: int) -> str:
     """The name of an error code of the library."""
     return _NAMES.get(code, "RAFS_E_?")
+
+
+def not_found(text: str, path: str) -> NotFound:
+    """What is not there and the library was not asked for."""
+    made = NotFound(errno.ENOENT, text, path)
+    made.code, made.stage, made.object = "RAFS_E_NOENT", "open", path
+    return made
 
 
 def error_for(code: int, error: _abi.Error, path: str | None = None) -> Exception:
