@@ -116,6 +116,8 @@ def test_trace(image):
     total = sum(event.compressed_size for event in trace)
     assert max(figure.axes[1].lines[0].get_ydata()) == total
     assert drawn(figure) and drawn(plot.trace(trace))
+    alone = plot.trace(image)
+    assert [text.get_text() for axes in alone.axes for text in axes.texts] == texts
     with open_variant("v6-zstd") as other:
         other.trace_start()
         assert drawn(plot.trace(other.trace()))  # of nothing

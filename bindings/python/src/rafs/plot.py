@@ -228,15 +228,19 @@ def _cells(chunks: Any, group: Any, cell: int, count: int) -> Any:
     return np.where(amount.sum(axis=0) > 0, amount.argmax(axis=0), kinds)
 
 
-def trace(trace: Trace, image: Image | None = None, *, title: str | None = None) -> Any:
+def trace(trace: Trace | Image, image: Image | None = None, *, title: str | None = None) -> Any:
     """When a run used what: time against place in the blobs, how much it came to, and which
-    files it was. With the image files have names, and the share of it is known.
+    files it was. With the image files have names, and the share of it is known. Of an image
+    alone it is what was recorded so far.
 
     >>> image.trace_start()
     >>> _ = image.read_bytes("/data/table")
     >>> rafs.plot.trace(image.trace(), image).savefig(directory / "trace.png")
     """
     np = numpy()
+    if isinstance(trace, Image):
+        image = image or trace
+        trace = trace.trace()
     events = list(trace)
     times = np.array([event.time for event in events])
     sizes = np.array([event.compressed_size for event in events], "f8")
