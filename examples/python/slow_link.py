@@ -137,7 +137,10 @@ class Link:
         assert self.child.stdin is not None and self.child.stdout is not None
         self.child.stdin.write("\n")
         self.child.stdin.flush()
-        return json.loads(self.child.stdout.readline())  # type: ignore[no-any-return]
+        line = self.child.stdout.readline()
+        if not line:
+            raise OSError("the relay has ended")
+        return json.loads(line)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """End the relay."""
