@@ -363,7 +363,8 @@ class Image(Tree):
                  threads: int = 0, ignore_errors: bool = False) -> dict[str, int]:
         """Fetch beforehand, in few large requests: files, directories with all below, ranges
         (path, offset, length), everything, or what a trace of an earlier run names, in its
-        order; with a cache it stays there. Gives counts."""
+        order; with a cache it stays there. Without one it is kept in memory, in half of what
+        there is for chunks: `chunks_skipped` of the counts tells what did not fit."""
         if isinstance(paths, (str, bytes, os.PathLike, Inside)):
             paths = (paths,)
         if trace is not None and not isinstance(trace, Trace):
