@@ -114,7 +114,7 @@ class Opened:
         """One client for all that goes over HTTP."""
         if self.http is None:
             self.http = Http(insecure=self.how.insecure, ca_file=self.how.ca_file,
-                             client_cert=self.how.client_cert, client_key=self.how.client_key)
+                             client_cert=self.how.client_cert, client_key=self.how.client_key, env=self.env)
             self.handles.add(self.http.free)
         return self.http
 
@@ -138,7 +138,10 @@ class Opened:
         elif how.cache is not None:
             cache = ctypes.c_void_p()
             add(lib.rafs_cache_close, cache)  # NULL until it is open
-            call(lib.rafs_cache_open, place_of(how.cache, "cache"), None, ctypes.byref(cache))
+            how_cached = _abi.CacheOptions(ctypes.sizeof(_abi.CacheOptions))
+            how_cached.env = ctypes.pointer(self.env)
+            call(lib.rafs_cache_open, place_of(how.cache, "cache"), ctypes.byref(how_cached),
+                 ctypes.byref(cache))
             options.cache = cache
         sources: list[Any] = []
         for one in self._places():

@@ -255,10 +255,12 @@ class Http:
     """A client, with the proxies and certificates that the environment names."""
 
     def __init__(self, *, insecure: bool = False, ca_file: StrPath | None = None,
-                 client_cert: StrPath | None = None, client_key: StrPath | None = None) -> None:
+                 client_cert: StrPath | None = None, client_key: StrPath | None = None,
+                 env: _abi.Env | None = None) -> None:
         both = _variable("all_proxy")
         options = _abi.HttpOptions(ctypes.sizeof(_abi.HttpOptions))
         options.flags = _abi.RAFS_HTTP_INSECURE if insecure else 0
+        options.env = ctypes.pointer(env) if env is not None else None
         options.http_proxy = _variable("http_proxy") or both
         options.https_proxy = _variable("https_proxy") or both
         options.no_proxy = _variable("no_proxy")
