@@ -12,7 +12,7 @@ import rafs
 from conftest import ROOT
 
 NEEDS = {"rafs.fsspec": ["fsspec"], "rafs.plot": ["numpy", "matplotlib"],
-         "rafs._table": ["numpy"]}
+         "rafs._table": ["numpy"], "rafs._sharing": ["numpy"]}
 MODULES = sorted(name for _, name, _ in pkgutil.iter_modules(rafs.__path__, "rafs.")
                  if name != "rafs.__main__")
 

@@ -11,6 +11,7 @@ from typing import Any
 from . import _abi
 from ._library import call, lib
 from .image import Image
+from .trace import Trace
 
 
 def numpy() -> Any:
@@ -62,11 +63,7 @@ def files_of(image: Image) -> Iterator[tuple[str, int]]:
 def table(image: Image) -> Table:
     """The chunks of an image."""
     np = numpy()
-    raw = np.dtype({"names": [name for name, *_ in _abi.Extent._fields_],
-                    "formats": [_format(kind) for _, kind, *_ in _abi.Extent._fields_],
-                    "offsets": [getattr(_abi.Extent, name).offset
-                                for name, *_ in _abi.Extent._fields_],
-                    "itemsize": ctypes.sizeof(_abi.Extent)})
+    raw = _dtype(_abi.Extent)
     paths: list[str] = []
     memory = bytearray()
     counts = []
@@ -96,6 +93,49 @@ def table(image: Image) -> Table:
     return Table(paths, [blob.id for blob in blobs], sizes, rows)
 
 
+def trace_data(trace: Trace) -> Any:
+    """The first uses of chunks in the order of time, as a structured array: time_us, ino,
+    file_offset, compressed_offset, length, compressed_size, blob, chunk.
+
+    >>> image.trace_start()
+    >>> _ = image.read_bytes("/etc/motd")
+    >>> rafs.plot.trace_data(image.trace())["length"].tolist()
+    [9]
+    """
+    np = numpy()
+    size = ctypes.sizeof(_abi.TraceEvent)
+    room = (_abi.TraceEvent * (len(trace) + 1))()
+    count, done = ctypes.c_size_t(1), 0
+    while count.value:
+        free = _abi.TraceEvent.from_buffer(room, done * size)
+        call(lib.rafs_trace_get_events, trace._handle, done, ctypes.byref(free), len(room) - done,
+             ctypes.byref(count))
+        done += count.value
+    return np.frombuffer(room, _dtype(_abi.TraceEvent), done)
+
+
+def distinct(rows: Any, column: str = "compressed_offset") -> tuple[Any, Any]:
+    """Of uses of the same stored bytes the first, in the order of blobs and offsets; and for each
+    use which of these it is. By offset, the chunks of one batch are one."""
+    np = numpy()
+    order = np.lexsort((rows[column], rows["blob"]))
+    blob, offset = rows["blob"][order], rows[column][order]
+    new = np.ones(len(rows), bool)
+    new[1:] = (blob[1:] != blob[:-1]) | (offset[1:] != offset[:-1])
+    which = np.empty(len(rows), "i8")
+    which[order] = np.cumsum(new) - 1
+    return order[new], which
+
+
+def _dtype(struct: Any) -> Any:
+    """A structure of the library for numpy."""
+    fields = struct._fields_
+    return numpy().dtype({"names": [name for name, *_ in fields],
+                          "formats": [_format(kind) for _, kind, *_ in fields],
+                          "offsets": [getattr(struct, name).offset for name, *_ in fields],
+                          "itemsize": ctypes.sizeof(struct)})
+
+
 def _format(kind: Any) -> str:
     return f"u{ctypes.sizeof(kind)}" if ctypes.sizeof(kind) <= 8 else f"V{ctypes.sizeof(kind)}"
 
@@ -119,4 +159,4 @@ def _extents(image: Image, ino: int, path: str, room: Any) -> Iterator[int]:
             return
 
 
-__all__ = ["Table", "files_of", "numpy", "table"]
+__all__ = ["Table", "distinct", "files_of", "numpy", "table", "trace_data"]
