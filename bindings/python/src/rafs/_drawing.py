@@ -54,7 +54,7 @@ def text_of(name: str, length: int) -> str:
             above, room = "", length - 1 - (1 if above else 0)
             tail = room // 3
             last = f"{last[:room - tail]}…{last[-tail:]}" if len(last) > room else last
-        plain = f"{above[:length - 1 - len(last)]}…{last}" if len(last) < length else last
+        plain = f"{above[:length - 1 - len(last)].rstrip('/')}…{last}" if len(last) < length else last
     return plain.replace("$", r"\$")  # no formulas
 
 
