@@ -13,6 +13,7 @@
  *   worker_fill.c   threads that fill what readers wait for
  *   worker_ahead.c  what is filled before; traces
  *   worker_fence.c  or serves, in front of what is not there yet
+ *   worker_kept.c   and verifies what the cache has, before it is asked for
  *   worker_raw.c    /dev/fuse, where there is no image to answer with
  *   worker_map.c    which blocks of the devices are good
  *   worker_log.c    what failed
@@ -192,6 +193,8 @@ void fill_look(struct worker *worker);
  * mount stops it. Marks it in the map, and opens the fence. */
 int fill_range(struct served *served, uint32_t device, uint64_t begin, uint64_t end,
                const rafs_call *call, rafs_error *err);
+/* [begin, end) was verified: mark it in the map, and open the fence. */
+void fill_mark(struct served *served, uint32_t device, uint64_t begin, uint64_t end);
 /* Counters of the image, for `rafs status`. */
 void fill_count(struct served *served);
 /* Sleep. False: the mount or the worker ends, or it would be after the deadline. */

@@ -14,13 +14,16 @@
 #include <rafs/fence.h>
 #include <rafs/fill.h>
 
+#include "worker_kept.h"
+
 enum { FENCE_THREADS = 32 };
 
 struct fence {
     struct served *served;
     rafs_fence *entries;
     struct fuse_service *service;
-    int *files; /* of the cache, one for each blob */
+    struct kept_ahead *kept; /* may be NULL */
+    int *files;              /* of the cache, one for each blob */
     uint32_t blobs;
     pthread_t indexer;
     bool has_indexer;
@@ -162,6 +165,8 @@ int fence_read(struct served *served, uint32_t blob, uint64_t offset, size_t siz
         if (rc < 0)
             return rc;
         fill_count(served);
+        if (fence->kept && !atomic_load(&worker_slot(served)->recording))
+            kept_note(fence->kept, blob, begin, end);
     }
     while ((n = pread(fence->files[blob], buf + *nread, size - *nread,
                       (off_t)(offset + *nread))) != 0) {
@@ -220,6 +225,7 @@ bool fence_begin(struct served *served, rafs_error *err)
     served->fence = fence;
     if (rafs_fence_new(served->image, served->meta, &fence->entries, err) == RAFS_OK &&
         open_files(fence)) {
+        fence->kept = served->lost ? NULL : kept_new(served);
         return true;
     }
     fence_end(served);
@@ -280,6 +286,7 @@ void fence_end(struct served *served)
     if (!fence)
         return;
     fence_stop_serving(served);
+    kept_free(fence->kept);
     if (fence->has_indexer)
         pthread_join(fence->indexer, NULL);
     rafs_fence_free(fence->entries);

@@ -134,12 +134,12 @@ void fill_count(struct served *served)
                      total(served->image, RAFS_METRIC_CACHE_REFUSED));
 }
 
-static void mark(struct served *served, uint32_t device, const rafs_filled *filled)
+void fill_mark(struct served *served, uint32_t device, uint64_t begin, uint64_t end)
 {
-    uint64_t fresh = map_set(served->map, device, filled->begin, filled->end);
+    uint64_t fresh = map_set(served->map, device, begin, end);
 
     atomic_fetch_add(&worker_slot(served)->bytes_filled, fresh * FILL_BLOCK);
-    fence_filled(served, device, filled->begin, filled->end);
+    fence_filled(served, device, begin, end);
 }
 
 /* May it be better in a while? The network's own tries are the library's. */
@@ -199,7 +199,7 @@ int fill_range(struct served *served, uint32_t device, uint64_t begin, uint64_t 
         rc = rafs_image_fill(served->image, device, begin, end - begin, &filled, &call,
                              err);
         if (rc == RAFS_OK) {
-            mark(served, device, &filled);
+            fill_mark(served, device, filled.begin, filled.end);
             return rc;
         }
         if (!is_worth_another(err, tries) || rafs_cancel_fired(call.cancel) ||

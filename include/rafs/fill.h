@@ -130,6 +130,33 @@ RAFS_API int rafs_image_fill(const rafs_image *image, uint32_t blob, uint64_t of
                              uint64_t len, rafs_filled *filled, const rafs_call *call,
                              rafs_error *err);
 
+/**
+ * Find out what of a range is in the file already, and fetch nothing.
+ *
+ * Looks in [offset, offset + len) for the first chunk that the cache has in the file, and
+ * compares it and those that follow with their digests, up to the first that is not there
+ * or is wrong. Go on from filled->end. For those who have time before somebody waits.
+ *
+ * Left out: what was fetched because it lay near to what somebody read, as long as nobody
+ * has asked for it; and chunks whose digest only the blob tells.
+ *
+ * @param image   as for rafs_image_fill_file()
+ * @param blob    index of the blob
+ * @param offset  first byte, in the uncompressed blob
+ * @param len     bytes; the range must end within the size of rafs_image_fill_file()
+ * @param filled  in and out: what is good, as rafs_image_fill() says; empty, at the end of
+ *                the range: nothing of it
+ * @param call    deadline and cancel token, borrowed for the call; NULL: neither
+ * @param err     out, optional
+ * @return as rafs_image_fill(), but for what only fetching can lead to
+ *
+ * On failure *filled is unchanged. Blocks on storage. Any threads, also at once. Source:
+ * RAFS v6 chunk table. Since: 1.0.
+ */
+RAFS_API int rafs_image_fill_kept(const rafs_image *image, uint32_t blob, uint64_t offset,
+                                  uint64_t len, rafs_filled *filled,
+                                  const rafs_call *call, rafs_error *err);
+
 #ifdef __cplusplus
 }
 #endif

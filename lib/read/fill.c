@@ -292,6 +292,57 @@ static int fill_range(struct fill *fill, struct rafsi_filled *out, rafs_error *e
     return RAFS_OK;
 }
 
+/* Is chunk number i in the file, and right? What was fetched on a guess is left for the
+ * one who reads it: by him we see what guesses are worth. */
+static int look_at_kept(struct fill *fill, uint32_t i, bool *good, rafs_error *err)
+{
+    struct rafsi_reader *reader = fill->reader;
+    struct rafsi_chunk chunk;
+    int rc;
+
+    *good = false;
+    if (rafsi_v6_place(fill->places, i).overlaps)
+        return RAFS_OK;
+    rc = rafsi_v6_place_chunk(reader->tree, fill->places, i, &chunk, err);
+    if (rc < 0 || chunk.no_record || rafsi_unused_has(reader, &chunk))
+        return rc;
+    rc = rafsi_call_check(&reader->env, fill->call, RAFS_STAGE_FETCH, err);
+    return rc == RAFS_OK
+               ? rafsi_kept_verify(reader, &chunk, RAFS_CAUSE_PREFETCH, good, err)
+               : rc;
+}
+
+/* The first chunks in a row. */
+static int fill_kept(struct fill *fill, struct rafsi_filled *out, rafs_error *err)
+{
+    uint32_t end, i, first;
+    int rc = rafsi_v6_places(fill->reader->tree, false, fill->call, &fill->places, err);
+
+    if (rc < 0)
+        return rc;
+    first = i = rafsi_v6_place_from(fill->places, fill->blob, fill->offset);
+    end = rafsi_v6_place_end(fill->places, fill->blob);
+    for (; rc == RAFS_OK && i < end; i++) {
+        uint64_t at = rafsi_v6_place(fill->places, i).offset;
+        bool good;
+
+        if (at >= fill->end)
+            break;
+        rc = look_at_kept(fill, i, &good, err);
+        if (!good && first < i)
+            break;
+        if (!good)
+            first = i + 1;
+        else if (first == i && at > fill->offset)
+            fill->offset = at;
+    }
+    if (rc < 0)
+        return rc;
+    out->begin = first < i ? begin_of(fill, first) : block_up(fill->end);
+    out->end = first < i ? end_behind(fill, i) : block_up(fill->end);
+    return RAFS_OK;
+}
+
 /* The blob's size as a device has it. */
 static int size_of(const struct rafsi_reader *reader, uint32_t blob, uint64_t *size,
                    rafs_error *err)
@@ -330,8 +381,8 @@ int rafsi_reader_fill_file(struct rafsi_reader *reader, uint32_t blob, int *fd,
 }
 
 int rafsi_reader_fill(struct rafsi_reader *reader, uint32_t blob, uint64_t offset,
-                      uint64_t len, struct rafsi_filled *out, const rafs_call *call,
-                      rafs_error *err)
+                      uint64_t len, bool kept, struct rafsi_filled *out,
+                      const rafs_call *call, rafs_error *err)
 {
     struct fill fill = {.reader = reader, .blob = blob, .offset = offset, .call = call};
     int rc = size_of(reader, blob, &fill.size, err);
@@ -350,6 +401,6 @@ int rafsi_reader_fill(struct rafsi_reader *reader, uint32_t blob, uint64_t offse
     out->begin = out->end = offset / RAFS_FILL_BLOCK * RAFS_FILL_BLOCK;
     if (len == 0)
         return RAFS_OK;
-    rc = fill_range(&fill, out, err);
+    rc = kept ? fill_kept(&fill, out, err) : fill_range(&fill, out, err);
     return rafsi_fail_object(err, rc, "blob %s", reader->tree->blobs[blob].id);
 }

@@ -74,15 +74,15 @@ int rafsi_reader_extents(struct rafsi_reader *reader, const struct rafsi_node *f
                          uint64_t offset, rafs_extent *extents, size_t capacity,
                          size_t *count, const rafs_call *call, rafs_error *err);
 
-/* As rafs_image_fill_file() and rafs_image_fill(). */
+/* As rafs_image_fill_file() and rafs_image_fill(), or rafs_image_fill_kept(). */
 struct rafsi_filled {
     uint64_t begin, end;
 };
 int rafsi_reader_fill_file(struct rafsi_reader *reader, uint32_t blob, int *fd,
                            uint64_t *size, const rafs_call *call, rafs_error *err);
 int rafsi_reader_fill(struct rafsi_reader *reader, uint32_t blob, uint64_t offset,
-                      uint64_t len, struct rafsi_filled *out, const rafs_call *call,
-                      rafs_error *err);
+                      uint64_t len, bool kept, struct rafsi_filled *out,
+                      const rafs_call *call, rafs_error *err);
 
 /* As rafs_image_check(). */
 int rafsi_reader_check(struct rafsi_reader *reader, const rafs_check_options *options,

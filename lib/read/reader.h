@@ -192,6 +192,8 @@ void rafsi_blob_states_free(struct rafsi_reader *reader);
 bool rafsi_unused_set(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
 /* true: it was one of them, and now no more. */
 bool rafsi_unused_clear(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
+/* Is it one of them? */
+bool rafsi_unused_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk);
 void rafsi_unused_free(struct rafsi_reader *reader, uint32_t blob);
 
 /* meta.c */

@@ -62,6 +62,17 @@ bool rafsi_unused_clear(struct rafsi_reader *reader, const struct rafsi_chunk *c
            (atomic_fetch_and(word, ~bit) & bit);
 }
 
+bool rafsi_unused_has(struct rafsi_reader *reader, const struct rafsi_chunk *chunk)
+{
+    struct unused *unused = of_blob(reader, chunk->record.blob, false);
+
+    return unused && chunk->record.index / 64 < unused->words &&
+           atomic_load_explicit(&unused->at[chunk->record.index / 64],
+                                memory_order_relaxed) >>
+                   chunk->record.index % 64 &
+               1;
+}
+
 void rafsi_unused_free(struct rafsi_reader *reader, uint32_t blob)
 {
     struct blob_state *state = atomic_load(&reader->blobs[blob]);

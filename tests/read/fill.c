@@ -344,6 +344,101 @@ START_TEST(wrong_bytes_in_the_file_are_repaired_in_place)
 }
 END_TEST
 
+static rafs_filled kept(const struct setup *setup, uint64_t from, uint64_t end)
+{
+    rafs_filled filled = RAFS_FILLED_INIT;
+
+    ck_assert_int_eq(
+        rafs_image_fill_kept(setup->image, 0, from, end - from, &filled, NULL, NULL),
+        RAFS_OK);
+    ck_assert_uint_le(filled.begin, filled.end);
+    return filled;
+}
+
+static uint8_t *bytes_of(const struct device *device)
+{
+    uint8_t *bytes = malloc(device->size);
+
+    NEED(bytes && pread(device->fd, bytes, device->size, 0) == (ssize_t)device->size);
+    return bytes;
+}
+
+START_TEST(what_is_in_the_file_is_found_and_nothing_fetched)
+{
+    struct setup setup;
+    struct device device;
+    rafs_filled one, found;
+    size_t reads;
+
+    setup_make(&setup, "v6-chunk4k");
+    device = device_of(setup.image, 0);
+    found = kept(&setup, 0, device.size);
+    ck_assert_uint_eq(found.begin, device.size);
+    ck_assert_uint_eq(found.end, device.size);
+    ck_assert_uint_eq(atomic_load(&setup.script.reads), 0);
+    ck_assert_int_eq(fill(setup.image, 0, device.size / 2, 1, &one, NULL), RAFS_OK);
+    reads = atomic_load(&setup.script.reads);
+    for (unsigned i = 0; i < 2; i++) {
+        found = kept(&setup, 0, device.size);
+        ck_assert_uint_eq(found.begin, one.begin);
+        ck_assert_uint_eq(found.end, one.end);
+        found = kept(&setup, one.end, device.size);
+        ck_assert_uint_eq(found.begin, device.size);
+        rafs_image_close(setup.image);
+        NEED(image_open(&setup, &setup.image) == RAFS_OK);
+    }
+    ck_assert_uint_eq(atomic_load(&setup.script.reads), reads);
+    ck_assert_int_eq(rafs_image_fill_kept(setup.image, 0, 0, 1, NULL, NULL, NULL),
+                     RAFS_E_BADARG);
+    ck_assert_int_eq(
+        rafs_image_fill_kept(setup.image, 0, device.size, 1, &found, NULL, NULL),
+        RAFS_E_BADARG);
+    close(device.fd);
+    setup_drop(&setup);
+}
+END_TEST
+
+START_TEST(what_is_wrong_in_the_file_is_not_found)
+{
+    struct setup setup;
+    struct device device;
+    rafs_filled found;
+    uint8_t *right, *now, byte;
+    uint64_t at, rows = 0, bytes = 0;
+    size_t reads;
+    int fd;
+
+    setup_make(&setup, "v6-chunk4k");
+    device = device_of(setup.image, 0);
+    fill_whole(setup.image, 0, &device);
+    found = kept(&setup, 0, device.size);
+    ck_assert_uint_eq(found.begin, 0);
+    ck_assert_uint_eq(found.end, device.size);
+    right = bytes_of(&device);
+    fd = file_of(&setup, 0);
+    for (at = 4 * BLOCK; at < device.size; at += 8 * BLOCK) {
+        byte = (uint8_t)~right[at];
+        NEED(pwrite(fd, &byte, 1, (off_t)at) == 1);
+    }
+    close(fd);
+    now = bytes_of(&device);
+    reads = atomic_load(&setup.script.reads);
+    for (at = 0; at < device.size; at = found.end, rows++) {
+        found = kept(&setup, at, device.size);
+        ck_assert_uint_ge(found.end, at + BLOCK);
+        ck_assert_mem_eq(right + found.begin, now + found.begin, found.end - found.begin);
+        bytes += found.end - found.begin;
+    }
+    ck_assert_uint_ge(rows, device.size / (8 * BLOCK));
+    ck_assert_uint_gt(bytes, 0);
+    ck_assert_uint_eq(atomic_load(&setup.script.reads), reads);
+    free(right);
+    free(now);
+    close(device.fd);
+    setup_drop(&setup);
+}
+END_TEST
+
 START_TEST(a_wrong_source_is_an_error_and_leaves_nothing)
 {
     rafs_error err = RAFS_ERROR_INIT;
@@ -379,6 +474,8 @@ static Suite *fill_suite(void)
     tcase_add_test(tests, v5_and_images_without_a_directory_are_refused);
     tcase_add_test(tests, what_is_no_range_of_a_blob_is_refused);
     tcase_add_test(tests, wrong_bytes_in_the_file_are_repaired_in_place);
+    tcase_add_test(tests, what_is_in_the_file_is_found_and_nothing_fetched);
+    tcase_add_test(tests, what_is_wrong_in_the_file_is_not_found);
     tcase_add_test(tests, a_wrong_source_is_an_error_and_leaves_nothing);
     suite_add_tcase(suite, tests);
     return suite;

@@ -1551,6 +1551,12 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
             c_void_p, c_uint32, POINTER(c_int32), POINTER(c_uint64), POINTER(Call), POINTER(Error)
         ],
     ),
+    "rafs_image_fill_kept": (
+        c_int,
+        [
+            c_void_p, c_uint32, c_uint64, c_uint64, POINTER(Filled), POINTER(Call), POINTER(Error)
+        ],
+    ),
     "rafs_image_get_attr": (c_int, [c_void_p, c_uint64, POINTER(Attr), POINTER(Error)]),
     "rafs_image_get_blob": (c_int, [c_void_p, c_uint32, POINTER(BlobInfo), POINTER(Error)]),
     "rafs_image_get_counter": (c_int, [c_void_p, c_uint32, POINTER(c_uint64), POINTER(Error)]),
