@@ -144,8 +144,8 @@ RAFS_API int rafs_image_fill(const rafs_image *image, uint32_t blob, uint64_t of
  * @param blob    index of the blob
  * @param offset  first byte, in the uncompressed blob
  * @param len     bytes; the range must end within the size of rafs_image_fill_file()
- * @param filled  in and out: what is good, as rafs_image_fill() says; empty, at the end of
- *                the range: nothing of it
+ * @param filled  in and out: what is good, as rafs_image_fill() says; empty, at the end
+ * of the range: nothing of it
  * @param call    deadline and cancel token, borrowed for the call; NULL: neither
  * @param err     out, optional
  * @return as rafs_image_fill(), but for what only fetching can lead to
