@@ -8,6 +8,7 @@ thread that waits for it.
 from __future__ import annotations
 
 import _thread
+import atexit
 import os
 import threading
 import time
@@ -41,12 +42,17 @@ class Job(Generic[T]):
             return
         except IndexError:
             pass
+        if _ending:
+            self.run()
+            return
         jobs: SimpleQueue[Job[Any]] = SimpleQueue()
         jobs.put(self)
+        _starting[id(jobs)] = jobs
         try:
             # Not threading.Thread: finalizers come here too, wherever that class is meanwhile.
             _thread.start_new_thread(_help, (jobs,))
         except RuntimeError:
+            _starting.pop(id(jobs), None)
             self.run()
 
     def run(self) -> None:
@@ -95,7 +101,12 @@ class Job(Generic[T]):
 _idle: list[SimpleQueue[Job[Any]]] = []  # of helpers that wait for work
 
 
+_starting: dict[int, SimpleQueue[Job[Any]]] = {}  # of helpers that do not run yet
+_ending: list[bool] = []
+
+
 def _help(jobs: SimpleQueue[Job[Any]]) -> None:
+    _starting.pop(id(jobs), None)
     while True:
         job = jobs.get()
         job.run()
@@ -104,3 +115,16 @@ def _help(jobs: SimpleQueue[Job[Any]]) -> None:
 
 
 os.register_at_fork(after_in_child=_idle.clear)  # a child has none of the threads
+
+
+def _end() -> None:
+    """At exit, after images were closed: no thread is on its way into an interpreter that goes.
+    CPython before 3.11.6 crashes there."""
+    _ending.append(True)
+    until = time.monotonic() + 1
+    while _starting and time.monotonic() < until:
+        time.sleep(0.001)
+
+
+atexit.register(_end)
+os.register_at_fork(after_in_child=_starting.clear)
