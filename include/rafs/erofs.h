@@ -104,7 +104,9 @@ typedef struct rafs_erofs_result {
  *
  * Names, links, owners, times, attributes and the prefetch list are the image's. Of
  * version 6 what is written are the bytes of the bootstrap, compared with the digest that
- * the image was opened with, if there was one; where such an image stores no owners (no
+ * the image was opened with, if there was one, and only if all of its metadata is as
+ * Linux takes it to be: the kernel would follow an entry to whatever device it names.
+ * Where such an image stores no owners (no
  * RAFS_FLAG_EXPLICIT_UID_GID), Linux shows what the fields hold, and librafs 0. Of
  * version 5 only what version 6 can hold
  * can be written, see RAFS_E_LIMIT; blobs that no file uses are left out, and the others
@@ -121,7 +123,8 @@ typedef struct rafs_erofs_result {
  * @return RAFS_OK
  *         RAFS_E_BADARG       an argument is NULL
  *         RAFS_E_UNSUPPORTED  Linux cannot mount it so: a blob of a kind that librafs
- *                             does not read, or a file whose chunks EROFS cannot map
+ *                             does not read, a file whose chunks EROFS cannot map, or
+ *                             fields of a newer EROFS
  *         RAFS_E_LIMIT        of version 5: more than 255 blobs, a link of more than 4095
  *                             bytes, and what else version 6 has no room for
  *         RAFS_E_CORRUPT      the metadata is broken or, with RAFS_EROFS_WHOLE, a chunk

@@ -55,15 +55,33 @@ static int check_blobs(const struct rafsi_tree *tree, rafs_error *err)
     return RAFS_OK;
 }
 
+/* Nobody looks at a file of the mount before the kernel does. */
+static int check_own(const struct rafsi_erofs *erofs, const rafs_call *call,
+                     rafs_error *err)
+{
+    struct rafsi_tree *held = NULL;
+    int rc = RAFS_OK;
+
+    if (rafsi_source_size(erofs->tree->source) <= HELD_MAX)
+        rc = rafsi_tree_hold(erofs->tree, call, &held, err);
+    if (rc == RAFS_OK)
+        rc = rafsi_v6_kernel_check(held ? held : erofs->tree, call, err);
+    rafsi_tree_close(held);
+    return rc;
+}
+
 /* The bootstrap as it is. */
 static int write_own(struct erofs_out *out, rafs_erofs_result *result,
                      const rafs_call *call, rafs_error *err)
 {
     const struct rafsi_erofs *erofs = out->erofs;
     const struct rafsi_source *source = erofs->tree->source;
-    uint8_t *piece = rafsi_alloc(erofs->env, PIECE);
-    int rc = RAFS_OK;
+    uint8_t *piece;
+    int rc = check_own(erofs, call, err);
 
+    if (rc < 0)
+        return rc;
+    piece = rafsi_alloc(erofs->env, PIECE);
     if (!piece)
         return rafsi_fail_nomem(err, PIECE);
     out->total = rafsi_source_size(source);

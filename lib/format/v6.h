@@ -44,6 +44,7 @@ struct v6_super {
     uint64_t meta_at; /* position that nids are counted from */
     uint32_t blocks;  /* of the bootstrap, or of its devices; 0 if there are none */
     uint32_t devices;
+    uint32_t compat; /* features, of which not all matter to whoever reads by himself */
     bool whole; /* content lies behind the metadata: plain EROFS, without RAFS' tables */
     bool moved; /* librafs laid the image out anew, and chunks lie elsewhere than other
                    images of the same blobs have them */
@@ -100,6 +101,7 @@ struct v6_inode {
     uint32_t bytes;       /* of the record: 32 or 64 */
     uint32_t xattr_bytes; /* of the area that follows it; 0: none */
     uint8_t layout;       /* V6_LAYOUT_ */
+    bool newer; /* fields are set that RAFS has not, and that newer kernels read */
 };
 /* bytes: 64 of them, or what is left in the file. chunk_size is the super block's. */
 int rafsi_v6_inode(struct span bytes, uint32_t chunk_size, struct v6_inode *out,

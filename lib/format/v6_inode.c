@@ -13,16 +13,17 @@
 /*
  * Extended inode, 64 bytes.
  *
- *   0 u16 format   2 u16 xattr count   4 u16 mode   6 u16 -       8 u64 size
+ *   0 u16 format   2 u16 xattr count   4 u16 mode   6 u16 0       8 u64 size
  *  16 u32 u       20 u32 number       24 u32 uid   28 u32 gid
  *  32 u64 mtime   40 u32 its ns       44 u32 links 48 reserved: 16
  *
+ * Newer kernels take the 0 for the high part of u where that is a block.
  * Source: erofs_inode_extended of Linux; bootstrap-v6.md, 6.2.
  */
 static void take_extended(struct cursor *c, struct v6_inode *inode)
 {
     inode->mode = take_u16(c);
-    take_skip(c, 2);
+    inode->newer = take_u16(c) != 0;
     inode->size = take_u64(c);
     inode->u = take_u32(c);
     inode->number = take_u32(c);
@@ -38,17 +39,18 @@ static void take_extended(struct cursor *c, struct v6_inode *inode)
  * Compact inode, 32 bytes; its time is the image's.
  *
  *   0 u16 format   2 u16 xattr count   4 u16 mode   6 u16 links   8 u32 size
- *  12 u32 -       16 u32 u            20 u32 number
+ *  12 u32 0       16 u32 u            20 u32 number
  *  24 u16 uid     26 u16 gid          28 u32 -
  *
- * Source: erofs_inode_compact of Linux; bootstrap-v6.md, 6.3.
+ * Newer kernels add the 0 to that. Source: erofs_inode_compact of Linux;
+ * bootstrap-v6.md, 6.3.
  */
 static void take_compact(struct cursor *c, struct v6_inode *inode)
 {
     inode->mode = take_u16(c);
     inode->nlink = take_u16(c);
     inode->size = take_u32(c);
-    take_skip(c, 4);
+    inode->newer = take_u32(c) != 0;
     inode->u = take_u32(c);
     inode->number = take_u32(c);
     inode->uid = take_u16(c);

@@ -107,6 +107,7 @@ int rafsi_v6_super(struct span bytes, uint64_t file_size, struct v6_super *out,
     if (c.overrun)
         return rafsi_corrupt(err, bytes.origin, "file ends within the super block");
     super.whole = false;
+    super.compat = kind.compat;
     super.moved = memcmp(volume, moved_name, VOLUME_BYTES) == 0;
     rc = check_kind(&kind, bytes.origin, err);
     if (rc < 0)

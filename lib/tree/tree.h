@@ -252,6 +252,11 @@ struct rafsi_tree_visitor {
 int rafsi_tree_check(const struct rafsi_tree *tree, struct rafsi_hashes *hashes,
                      const struct rafsi_tree_visitor *visitor, rafs_error *err);
 
+/* v6_kernel.c: does an image of version 6 hold what Linux takes for granted of it? The
+ * first that it does not is the error. Goes through all of it. */
+int rafsi_v6_kernel_check(const struct rafsi_tree *tree, const rafs_call *call,
+                          rafs_error *err);
+
 /* fence.c: entries of chunk arrays by the chunk that they lead to, for a bootstrap whose
  * copy is changed while it is mounted; see rafs/fence.h.
  * Of one blob, sorted: block in the blob << 32 | place of the entry / 8. */
