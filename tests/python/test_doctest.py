@@ -12,7 +12,8 @@ import rafs
 from conftest import ROOT
 
 NEEDS = {"rafs.fsspec": ["fsspec"], "rafs.plot": ["numpy", "matplotlib"],
-         "rafs._table": ["numpy"], "rafs._sharing": ["numpy"]}
+         "rafs._table": ["numpy"], "rafs._sharing": ["numpy"],
+         "rafs._picture": ["matplotlib"]}
 MODULES = sorted(name for _, name, _ in pkgutil.iter_modules(rafs.__path__, "rafs.")
                  if name != "rafs.__main__")
 

@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import pickle
 import subprocess
+import sys
 import warnings
 
 import pytest
@@ -265,7 +267,25 @@ def test_sharing_compares_whole_digests():
     assert drawn(plot.sharing([nothing, nothing]))
 
 
+def test_notebooks_show_it(image):
+    figure = plot.layout(image)
+    assert isinstance(figure, matplotlib.figure.Figure)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    again = pickle.loads(pickle.dumps(figure))
+    assert drawn(again) == drawn(figure)
+
+
+def test_without_matplotlib(tmp_path):
+    """A sentence says what to install, for numpy as for matplotlib."""
+    for module in ("numpy", "matplotlib"):
+        code = (f"import sys; sys.modules[{module!r}] = None\n"
+                "import rafs\n"
+                f"with rafs.open({boot_of('v6-zstd')!r}) as image: rafs.plot.layout(image)")
+        done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
+                              env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
+        assert "pip install 'rafs[plot]'" in done.stderr.splitlines()[-1], done.stderr
+
+
 def test_nothing_global_is_touched(image):
-    import sys
     drawn(plot.layout(image))
     assert "matplotlib.pyplot" not in sys.modules

@@ -16,14 +16,19 @@ OTHER, SHARED, NOTHING, INK = "#bbbbbb", "#222222", "", "#333333"
 FAINT = "#888888"  # as OTHER, for what is small
 
 
-def figure(width: float, height: float) -> Any:
-    """An empty figure of so many inches; nothing of pyplot is used."""
-    numpy()
+def ready() -> Any:
+    """numpy, where matplotlib is there too; else a sentence that says what to install."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib  # noqa: F401
     except ImportError:
         raise ImportError("pictures need matplotlib: pip install 'rafs[plot]'") from None
-    return Figure(figsize=(width, height), layout="constrained")
+    return numpy()
+
+
+def figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches; nothing of pyplot is used."""
+    from ._picture import Picture
+    return Picture(figsize=(width, height), layout="constrained")
 
 
 def length_of(count: float) -> str:
@@ -77,4 +82,4 @@ def legend(axes: Any, labels: Sequence[str], colours: Sequence[str]) -> None:
 
 
 __all__ = ["COLOURS", "FAINT", "INK", "NOTHING", "OTHER", "SHARED", "bytes_on", "figure",
-           "legend", "length_of", "text_of"]
+           "legend", "length_of", "ready", "text_of"]

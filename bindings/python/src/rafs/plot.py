@@ -2,8 +2,9 @@
 """Pictures of images: what lies where, what a run used, what images share.
 
 Needs numpy and matplotlib: `pip install 'rafs[plot]'`. Each function gives a
-`matplotlib.figure.Figure`: notebooks show it, `figure.savefig("a.png")` keeps it. The numbers
-behind them come as arrays: table(), trace_data(), sharing_data().
+`matplotlib.figure.Figure`: notebooks show it, with pyplot or without, and
+`figure.savefig("a.png")` keeps it. The numbers behind them come as arrays: table(),
+trace_data(), sharing_data().
 """
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from ._drawing import (
     figure,
     legend,
     length_of,
+    ready,
     text_of,
 )
 from ._groups import group_of, groups
@@ -48,7 +50,7 @@ def layout(image: Image | Table, *, by: Sequence[str] | None = None,
     >>> rafs.plot.layout(image).savefig(directory / "layout.png")
     >>> rafs.plot.layout(image, by=["/etc"]).savefig(directory / "etc.png")
     """
-    np = numpy()
+    np = ready()
     chunks = image if isinstance(image, Table) else table(image)
     rows = chunks.rows
     first, uses = distinct(rows)  # of chunks that several files have, the first stands for all
@@ -186,7 +188,7 @@ def trace(trace: Trace | Image, image: Image | None = None, *, title: str | None
     >>> _ = image.read_bytes("/data/table")
     >>> rafs.plot.trace(image).savefig(directory / "trace.png")
     """
-    np = numpy()
+    np = ready()
     if isinstance(trace, Image):
         image = trace if image is None else image
         trace = trace.trace()
@@ -288,7 +290,7 @@ def sharing(images: Sequence[Image | Table], labels: Sequence[str] | None = None
 
     >>> rafs.plot.sharing([image, image], ["old", "new"]).savefig(directory / "sharing.png")
     """
-    np = numpy()
+    np = ready()
     matrix, alone, levels = sharing_data(images)
     count = len(images)
     names = [text_of(name, 24) for name in labels or [f"image {n + 1}" for n in range(count)]]
