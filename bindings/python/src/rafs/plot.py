@@ -303,9 +303,11 @@ def sharing(images: Sequence[Image | Table], labels: Sequence[str] | None = None
     left, right = fig.subplots(1, 2, width_ratios=(size, 4.2))
     left.imshow(part, cmap="Blues", vmin=0, vmax=1)
     long = max(map(len, names)) > 10
-    left.set_xticks(range(count), names, rotation=30 if long else 0,
-                    ha="right" if long else "center")
-    left.set_yticks(range(count), names)
+    turned = 90 if long and count > 9 else 30 if long else 0
+    small = "medium" if count <= 9 else "small" if count <= 25 else "xx-small"
+    left.set_xticks(range(count), names, rotation=turned, fontsize=small,
+                    ha="right" if turned == 30 else "center")
+    left.set_yticks(range(count), names, fontsize=small)
     if count <= 16:
         for row in range(count):
             for column in range(count):
@@ -319,7 +321,7 @@ def sharing(images: Sequence[Image | Table], labels: Sequence[str] | None = None
     _stack(right, levels, names)
     apart, together = matrix.diagonal().sum(), (levels / np.arange(1, count + 1)).sum()
     saved = f", {1 - together / apart:.1%} saved" if apart else ""
-    fig.suptitle(title or f"{count} images: each by itself {length_of(apart)}, together "
+    fig.suptitle(title or f"{count} image{'s' * (count != 1)}: each by itself {length_of(apart)}, together "
                     f"{length_of(together)}{saved}", x=0.01, ha="left", fontsize="medium", color=INK)
     return fig
 
@@ -339,7 +341,8 @@ def _stack(axes: Any, levels: Any, names: list[str]) -> None:
                   height=0.6)
         start = start + amounts
     axes.set_ylim(count - 0.5, -0.5)
-    axes.set_yticks(range(count), names if count > 9 else [""] * count)
+    axes.set_yticks(range(count), names if count > 9 else [""] * count,
+                    fontsize="small" if count <= 25 else "xx-small")
     bytes_on(axes.xaxis)
     axes.set_xlabel("of files, each chunk once")
     axes.spines[["top", "right"]].set_visible(False)
