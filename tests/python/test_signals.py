@@ -163,3 +163,138 @@ def test_a_source_in_python_is_waited_for():
         process.communicate(timeout=60)
     finally:
         process.kill()
+
+
+LEFT_BEHIND = """
+import os, signal, sys, threading, rafs
+boot, blobs = sys.argv[1:]
+asked, go, gone = threading.Event(), threading.Event(), threading.Event()
+
+class Slow:
+    def read_range(self, blob_id, offset, length):
+        asked.set()
+        go.wait()
+        with open(os.path.join(blobs, blob_id), "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+image = rafs.open(boot, backends=[Slow()], timeout=None)
+memory = bytearray(b"mine" * 1000)
+def interrupt():
+    asked.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    image.open("/data/large", "rb", 0).readinto(memory)
+except KeyboardInterrupt:
+    print("interrupted")
+memory.extend(b"x")  # nobody holds it
+go.set()
+assert image.read_bytes("/data/large", 0, 10) != b"mine" * 2 + b"mi"
+image.close()  # waits for the call that was left behind
+assert memory == b"mine" * 1000 + b"x"
+print("untouched")
+"""
+
+
+def run(code):
+    boot = boot_of("v6-zstd")
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-c", code, boot, os.path.join(os.path.dirname(boot), "blobs")],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+
+
+def test_a_read_that_was_left_behind_writes_nothing():
+    """One Ctrl-C is enough, though the source does not end."""
+    done = run(LEFT_BEHIND)
+    assert done.stdout.split() == ["interrupted", "untouched"] and done.returncode == 0, done.stdout
+
+
+def test_a_deadline_passes_in_every_thread():
+    done = run("""
+import sys, threading, time, rafs
+boot, blobs = sys.argv[1:]
+class Never:
+    def read_range(self, blob_id, offset, length):
+        while True:
+            time.sleep(0.01)
+image = rafs.open(boot, backends=[Never()], timeout=0.2)
+def read():
+    try:
+        image.read_bytes("/data/large")
+    except rafs.TimeoutError as error:
+        print(type(error).__name__, error.code or "no code", bool(str(error)))
+read()
+thread = threading.Thread(target=read)
+thread.start()
+thread.join()
+""")
+    assert done.stdout.count("RafsTimeoutError") == 2 and done.returncode == 0, done.stdout
+
+
+def test_interrupts_in_asyncio():
+    done = run("""
+import asyncio, os, signal, sys, threading, rafs
+boot, blobs = sys.argv[1:]
+asked, go = threading.Event(), threading.Event()
+class Slow:
+    def read_range(self, blob_id, offset, length):
+        asked.set()
+        go.wait()
+        with open(os.path.join(blobs, blob_id), "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+image = rafs.open(boot, backends=[Slow()], timeout=None)
+def interrupt():
+    asked.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+async def main():
+    await image.aread("/data/large")
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+go.set()
+print(len(asyncio.run(image.aread("/data/text", 0, 5))))
+""")
+    assert done.stdout.split() == ["interrupted", "5"] and done.returncode == 0, done.stdout
+
+
+def test_a_handler_that_closes():
+    """In the middle of a call of its own thread it is told; the image stays whole."""
+    done = run("""
+import os, signal, sys, rafs
+boot, blobs = sys.argv[1:]
+class Files:
+    def read_range(self, blob_id, offset, length):
+        with open(os.path.join(blobs, blob_id), "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+refused = closed = 0
+def handler(*_):
+    global refused, closed
+    try:
+        image.close()
+        closed += 1
+    except RuntimeError:
+        refused += 1
+signal.signal(signal.SIGALRM, handler)
+for number in range(300):
+    image = rafs.open(boot, backends=[Files()], limits={"chunk_cache_bytes": 1})
+    signal.setitimer(signal.ITIMER_REAL, 0.0001 + number * 1e-5)
+    try:
+        while True:
+            image.stat("/data/large")
+            image.read_bytes("/data/large", number, 1000)
+    except ValueError:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    if not image.closed:
+        image.close()
+print("well", closed > 0)
+""".replace("        while True:\n            image.stat", "        while not image.closed:\n"
+            "            if refused:\n                refused = 0\n                break\n"
+            "            image.stat"))
+    assert done.stdout.split() == ["well", "True"] and done.returncode == 0, done.stdout
