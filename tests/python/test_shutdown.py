@@ -195,7 +195,7 @@ sys.exit(0)
 @pytest.mark.parametrize("how", ["dev", "plain"])
 def test_the_end(case, how, tmp_path):
     boot = boot_of("v6-zstd")
-    flags = ["-X", "dev", "-W", "ignore::DeprecationWarning"] if how == "dev" else []
+    flags = (["-X", "dev"] if how == "dev" else []) + ["-W", "ignore::DeprecationWarning"]
     done = subprocess.run(
         [sys.executable, *flags, "-c", BEGIN + CASES[case], boot,
          os.path.join(os.path.dirname(boot), "blobs")], cwd=tmp_path, text=True, timeout=120,

@@ -18,7 +18,7 @@ def make(tree):
             "with [brackets]/x!y.txt": "b", "a/b/c/[x]": "x", "empty.": "", "lines": "a\r\nb\rc\n",
             "caf\u00e9/\u00fc.txt": "u"}.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_text(content, newline="")
+        (tree / path).write_bytes(content.encode())
     (tree / "nothing").mkdir()
     for link, target in {"to_file": "a/one.txt", "to_dir": "a/b", "dangling": "no/such",
                          "loop": "loop", "a/up": "../top.txt",
