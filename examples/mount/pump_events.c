@@ -97,6 +97,11 @@ static void count_waiting(struct pump *p, uint32_t slot, int64_t change)
     atomic_fetch_add(&slot_at(p, slot)->waiting, (uint64_t)change);
 }
 
+static struct late_request request_of(const struct kept_event *k, int32_t pid)
+{
+    return (struct late_request){pid, (uint64_t)k->slot << 32 | k->device, k->offset};
+}
+
 static void finish(struct pump *p, uint32_t i, int answer)
 {
     struct kept_event *k = kept(p, i);
@@ -104,8 +109,13 @@ static void finish(struct pump *p, uint32_t i, int answer)
     int fd = kept_fd(&k->fd);
 
     answer_kernel(p, fd, answer);
-    if (answer != 0)
+    if (answer != 0) {
+        struct late_request request = request_of(k, e->pid);
+
         atomic_fetch_add(&slot_at(p, k->slot)->failures, 1);
+        late_failed(&p->late, &request, e->begin_ns, k->deadline_ns - e->begin_ns,
+                    pump_now());
+    }
     count_waiting(p, k->slot, -1);
     /* The next use: whoever has this one comes too late. */
     atomic_store(&e->word,
@@ -155,12 +165,15 @@ static struct range_info range_of(const struct fanotify_event_metadata *m)
     return r;
 }
 
-static uint64_t deadline_of(const struct pump *p, uint32_t slot)
+static uint64_t deadline_of(const struct pump *p, const struct kept_event *k, int32_t pid)
 {
     enum { DEFAULT_MS = 60000 };
-    uint64_t said = p->vault->slots[slot].timeout_ms, ms = said ? said : DEFAULT_MS;
+    uint64_t said = p->vault->slots[k->slot].timeout_ms, ms = said ? said : DEFAULT_MS;
 
-    return pump_now() + ms * 1000000;
+    struct late_request request = request_of(k, pid);
+    uint64_t now = pump_now();
+
+    return now + late_allowed(&p->late, &request, now, ms * 1000000);
 }
 
 static void enter(struct pump *p, const struct fanotify_event_metadata *m,
@@ -173,7 +186,7 @@ static void enter(struct pump *p, const struct fanotify_event_metadata *m,
     k->device = at->device;
     k->offset = range->offset;
     k->len = range->count;
-    k->deadline_ns = deadline_of(p, at->slot);
+    k->deadline_ns = deadline_of(p, k, m->pid);
     if (k->deadline_ns < p->deadline_ns)
         p->deadline_ns = k->deadline_ns;
     atomic_store(&k->fd, m->fd + 1);

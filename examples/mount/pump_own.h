@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "holder.h"
+#include "late.h"
 #include "pump.h"
 #include "vault.h"
 
@@ -77,6 +78,7 @@ struct pump {
     size_t place_count, place_room;
     uint32_t events_low; /* no entry below is free */
     uint32_t events_used;
+    struct late late;
     uint64_t deadline_ns; /* the earliest, or UINT64_MAX */
 };
 

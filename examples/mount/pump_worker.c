@@ -77,14 +77,16 @@ static int descriptor_of(struct msghdr *h)
 }
 
 /* What it gives is opened again with all that we may. A descriptor that can be had of any
- * file (O_PATH) must not become one of its content, and a pipe would make whoever opens
+ * file (O_PATH), or of one that may only be written, must not become one of its content,
+ * and a pipe would make whoever opens
  * it wait for ever. */
 static bool is_its_own(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     struct stat st;
 
-    if (flags >= 0 && (flags & O_PATH) == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+    if (flags >= 0 && (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_WRONLY &&
+        fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
         return true;
     errno = EBADF;
     return false;

@@ -8,6 +8,7 @@
 #include <fuse_lowlevel.h>
 #include <sched.h>
 
+#include "late.h"
 #include "worker_fuse.h"
 
 enum {
@@ -21,10 +22,11 @@ enum {
 struct reading {
     struct reading *next, *prev; /* in one of the lists of struct readings */
     fuse_req_t req;
-    uint64_t ino, offset, deadline_ns;
-    size_t size; /* bytes wanted */
-    int whence;  /* 0: a read; else SEEK_DATA or SEEK_HOLE */
-    pid_t pid;   /* who waits; 0: cannot be told */
+    uint64_t ino, offset;
+    uint64_t began_ns, allowed_ns, deadline_ns; /* the last two 0: for ever */
+    size_t size;                                /* bytes wanted */
+    int whence; /* 0: a read; else SEEK_DATA or SEEK_HOLE */
+    pid_t pid;  /* who waits; 0: cannot be told */
     bool interrupted;
     /* Of those that run; kept for the next one. */
     uint8_t *buf;
@@ -42,6 +44,7 @@ struct readings {
     uint32_t count;        /* running */
     uint32_t most;         /* that may run at once */
     uint32_t spares;
+    struct late late;
     /* worker_fuse_stop.c */
     pthread_t watcher;
     pthread_cond_t wake;

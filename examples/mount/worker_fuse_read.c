@@ -143,6 +143,41 @@ static struct reading *next_after(struct readings *all, struct reading *done)
     return r;
 }
 
+static struct late_request request_of(const struct reading *r)
+{
+    return (struct late_request){r->pid, r->ino, r->offset};
+}
+
+/* From when the kernel asked until an answer is due. */
+static void set_deadline(struct fuse_service *s, struct reading *r)
+{
+    struct late_request request = request_of(r);
+    struct readings *all = &s->readings;
+    uint64_t longest = s->slot->timeout_ms * 1000000u;
+
+    r->began_ns = now_ns();
+    r->allowed_ns = r->deadline_ns = 0;
+    if (longest == 0)
+        return;
+    pthread_mutex_lock(&all->lock);
+    r->allowed_ns = late_allowed(&all->late, &request, r->began_ns, longest);
+    pthread_mutex_unlock(&all->lock);
+    r->deadline_ns = r->began_ns + r->allowed_ns;
+}
+
+static void note_failure(struct fuse_service *s, const struct reading *r)
+{
+    struct late_request request = request_of(r);
+    struct readings *all = &s->readings;
+
+    atomic_fetch_add(&s->slot->failures, 1);
+    if (r->allowed_ns == 0)
+        return;
+    pthread_mutex_lock(&all->lock);
+    late_failed(&all->late, &request, r->began_ns, r->allowed_ns, now_ns());
+    pthread_mutex_unlock(&all->lock);
+}
+
 static int find_whence(const struct fuse_service *s, const struct reading *r,
                        const rafs_call *call, uint64_t *found, rafs_error *err)
 {
@@ -201,7 +236,7 @@ static void run(struct fuse_service *s, struct reading *r)
         fuse_reply_none(r->req); /* comes again, to the next worker */
     } else if (rc < 0) {
         if (rc != RAFS_E_CANCELLED)
-            atomic_fetch_add(&s->slot->failures, 1);
+            note_failure(s, r);
         fuse_reply_err(r->req, rc == RAFS_E_CANCELLED
                                    ? EINTR
                                    : fuse_failed(s, "reading", r->ino, &err));
@@ -222,7 +257,7 @@ static void start(fuse_req_t req, struct reading *r)
     r->req = req;
     r->pid = fuse_req_ctx(req)->pid;
     r->interrupted = false;
-    r->deadline_ns = s->slot->timeout_ms ? now_ns() + s->slot->timeout_ms * 1000000u : 0;
+    set_deadline(s, r);
     if (!make_ready(r)) {
         reading_free(r);
         fuse_reply_err(req, ENOMEM);

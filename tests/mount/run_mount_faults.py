@@ -167,7 +167,6 @@ def deadlines(place):
         try:
             registry.become("hang")
             crowd = place.crowd(content, point, 3, tolerated=FAILED).start()
-            # One read(2) may be several requests of the kernel, one after the other.
             place.finish("a registry that hangs", crowd, limit * 8)
             place.check("a registry that hangs: reads end in errors", crowd.total("errors") > 0 and
                         crowd.total("bytes") == 0, f"{crowd.total('errors')} errors, "
