@@ -321,8 +321,9 @@ def sharing(images: Sequence[Image | Table], labels: Sequence[str] | None = None
     _stack(right, levels, names)
     apart, together = matrix.diagonal().sum(), (levels / np.arange(1, count + 1)).sum()
     saved = f", {1 - together / apart:.1%} saved" if apart else ""
-    fig.suptitle(title or f"{count} image{'s' * (count != 1)}: each by itself {length_of(apart)}, together "
-                    f"{length_of(together)}{saved}", x=0.01, ha="left", fontsize="medium", color=INK)
+    fig.suptitle(title or f"{count} image{'s' * (count != 1)}: each by itself "
+                 f"{length_of(apart)}, together {length_of(together)}{saved}",
+                 x=0.01, ha="left", fontsize="medium", color=INK)
     return fig
 
 
