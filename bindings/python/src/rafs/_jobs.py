@@ -18,8 +18,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: Seconds for which one look at a job sleeps at most; it is woken when the job ends.
-_LOOK = 1.0
+#: Seconds for which one look at a job sleeps at most. It is woken when the job ends; but a signal
+#: that the kernel gave to another thread is seen only here.
+_LOOK = 0.1
 
 
 class Job(Generic[T]):
