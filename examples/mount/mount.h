@@ -24,10 +24,16 @@
  *   pump_fence.c   the other way: what is not there yet is read from /dev/fuse
  *   pump_fuse.c    /dev/fuse, fusermount3
  *   worker.c   opens images; worker_fill.c fills; worker_fuse*.c serves; sandbox.c
+ *   late.c     how long is waited for what failed just now
  *   mount.c, umount.c, status.c, client.c   the commands, which talk to a pump
  *
  * All share the table below, in a memfd. Everybody believes what the pump wrote; of the
- * worker the pump takes numbers, and checks them.
+ * worker the pump takes numbers, and checks them. Whoever takes over a worker can show
+ * wrong bytes, names and set-id bits in the mounts that it serves (it verifies, and has
+ * the file that the kernel reads as metadata), and read and change what the sandbox
+ * leaves it: caches, credentials, the network. It gets at no other mount of the system,
+ * no other process, and no file elsewhere. Images are seen to before the kernel sees
+ * them: rafs_image_write_erofs().
  */
 
 #include <stdatomic.h>

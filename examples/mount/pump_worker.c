@@ -78,8 +78,7 @@ static int descriptor_of(struct msghdr *h)
 
 /* What it gives is opened again with all that we may. A descriptor that can be had of any
  * file (O_PATH), or of one that may only be written, must not become one of its content,
- * and a pipe would make whoever opens
- * it wait for ever. */
+ * and a pipe would make whoever opens it wait for ever. */
 static bool is_its_own(int fd)
 {
     int flags = fcntl(fd, F_GETFL);

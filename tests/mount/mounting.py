@@ -27,7 +27,8 @@ MNT_DETACH = 2
 # What the kernel says of mounts and of reads that failed, as it has to; and ext4, which
 # splits an extent that was reserved when less of it was written, for want of room.
 EXPECTED_IN_LOG = re.compile(
-    r"erofs.*(mounted with root inode|unmounted|read error|failed to read)|erofs.*error.*-5"
+    r"erofs.*(mounted with root inode|unmounted|read error|readahead error|failed to read)"
+    r"|erofs.*error.*-5"
     r"|fuse: init|ext4_convert_unwritten_extents_endio.*finished: extent logical block")
 # And what it must not say: of what we use, or that it is itself in trouble. Programs that
 # other tests crash are none of this.
