@@ -48,7 +48,7 @@ def smoke(name, python, place):
     report.check(f"{name}: what is installed works", code == 0 and "site-packages" in said, said)
     code, said = run(python, "-m", "rafs", cwd=place)
     report.check(f"{name}: its own library is used",
-                 code == 0 and "site-packages/rafs/lib/librafs.so" in said, said)
+                 code == 0 and "site-packages/rafs/lib/librafs.so.1" in said, said)
 
 
 def install(name, python, what, place):
@@ -71,6 +71,20 @@ def entry_points(python, place):
                      ".open().read(4), fsspec.get_filesystem_class('docker'))",
                      f"rafs://data/text::file://{image}", cwd=place)
     report.check("entry points: fsspec knows rafs://", code == 0 and "Reference" in said, said)
+
+
+def editable(python, place):
+    """Sources stay in the checkout, the library comes from the environment."""
+    good, said = environment.pip(python, "install", "-q", *QUICK, "-e", PACKAGE)
+    if not good and no_index(said):
+        report.skip("editable", "scikit-build-core cannot be fetched")
+        return
+    if not report.check("editable: pip install -e", good, said[-3000:]):
+        return
+    code, said = run(python, "-m", "rafs", cwd=place)
+    report.check("editable: sources of the checkout, the library that was built",
+                 code == 0 and os.path.join(PACKAGE, "src", "rafs") in said
+                 and "site-packages/rafs/lib/librafs.so.1" in said, said)
 
 
 def source_distribution(python, place):
@@ -171,6 +185,8 @@ def main():
         fresh, _ = environment.make_venv(os.path.join(place, "from-checkout"))
         install("checkout", fresh, PACKAGE, place)
         entry_points(fresh, place)
+        fresh, _ = environment.make_venv(os.path.join(place, "editable"))
+        editable(fresh, place)
         if FULL:
             repair(python, place)
             for version, interpreter in environment.others().items():

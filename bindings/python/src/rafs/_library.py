@@ -26,7 +26,10 @@ def _candidates() -> Iterator[str]:
         yield given  # who names one wants that one
         return
     here = os.path.dirname(os.path.abspath(__file__))
-    yield from sorted(glob.glob(os.path.join(here, "lib", "librafs.so*")))
+    # An editable package has its sources in one folder and what was built in another.
+    package = sys.modules[__package__].__path__ if __package__ else []
+    for folder in dict.fromkeys([here, *package]):
+        yield from sorted(glob.glob(os.path.join(glob.escape(folder), "lib", "librafs.so*")))
     yield f"librafs.so.{_abi.RAFS_VERSION_MAJOR}"
     found = ctypes.util.find_library("rafs")
     if found:
