@@ -97,3 +97,17 @@ def test_wrong_directories(tmp_path):
             rafs.Cache(tmp_path / "cache", **bad)
     with pytest.raises(TypeError):
         rafs.Cache(5)
+
+
+def test_what_would_be_cut_is_refused(tmp_path):
+    """C's texts end at a NUL, its numbers at 64 bits."""
+    with pytest.raises(ValueError, match="null"):
+        rafs.Cache(f"{tmp_path}/a\0b")
+    assert not os.path.exists(tmp_path / "a")
+    with rafs.Cache(tmp_path / "cache") as cache:
+        for call in (cache.pin, cache.unpin, cache.blob_path):
+            with pytest.raises(ValueError, match="null"):
+                call("a\0b")
+        for quota in (-1, 1 << 64, (1 << 64) + 1):
+            with pytest.raises(ValueError, match="range"):
+                cache.gc(quota)

@@ -77,3 +77,13 @@ def test_learnt_by_the_cache(tmp_path):
         image.read_bytes("/data/text")
     with rafs.Cache(tmp_path / "cache") as cache:
         assert any(entry.document for entry in cache.entries())
+
+
+def test_paths_are_not_cut(image, tmp_path):
+    """At a NUL."""
+    trace = read_some(image)
+    with pytest.raises(ValueError, match="null"):
+        trace.save(f"{tmp_path}/a\0b")
+    assert not os.path.exists(tmp_path / "a")
+    with pytest.raises(ValueError, match="null"):
+        rafs.Trace.load(f"{tmp_path}/a\0b")

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import _abi
 from ._library import call, check_process, interruptible, lib, limits, ours
-from ._types import StrPath
+from ._types import StrPath, place_of
 from .errors import RafsError
 
 
@@ -104,7 +104,7 @@ class Cache:
         options.quota_bytes = 0 if quota is None else max(1, quota)
         options.free_floor_bytes = free_floor
         handle = ctypes.c_void_p()
-        call(lib.rafs_cache_open, os.fsencode(directory), ctypes.byref(options),
+        call(lib.rafs_cache_open, place_of(directory, "a cache"), ctypes.byref(options),
              ctypes.byref(handle), path=os.fsdecode(directory))
         self._held = _Held(handle)
         self._close = weakref.finalize(self, self._held.drop)
@@ -141,7 +141,7 @@ class Cache:
     def blob_path(self, blob_id: str) -> str:
         """The file that holds a blob's chunks, each uncompressed at its uncompressed offset.
         NotFound: the cache has nothing of the blob."""
-        return self._path(blob_id.encode())
+        return self._path(place_of(blob_id, "a blob"))
 
     def _path(self, blob_id: bytes | None) -> str:
         room, length = 4096, ctypes.c_size_t()
@@ -185,7 +185,7 @@ class Cache:
         options = _abi.CacheGcOptions(ctypes.sizeof(_abi.CacheGcOptions))
         options.flags = _abi.RAFS_CACHE_GC_DRY_RUN if dry_run else 0
         if quota is not None:
-            if quota < 0:
+            if not 0 <= quota < 1 << 63:  # longer ones would be cut
                 raise ValueError(f"quota: {quota} bytes are out of range")
             options.quota_bytes = max(1, quota)
         result = _abi.CacheGcResult(ctypes.sizeof(_abi.CacheGcResult))
@@ -219,11 +219,11 @@ class Cache:
 
     def pin(self, name: str) -> None:
         """Keep a blob or document from being evicted. Image.pin() does so for all of an image."""
-        self._call(lib.rafs_cache_pin, os.fsencode(name))
+        self._call(lib.rafs_cache_pin, place_of(name, "a name"))
 
     def unpin(self, name: str) -> None:
         """Let it be evicted again."""
-        self._call(lib.rafs_cache_unpin, os.fsencode(name))
+        self._call(lib.rafs_cache_unpin, place_of(name, "a name"))
 
     def __repr__(self) -> str:
         return "<rafs.Cache, closed>" if self.closed else f"<rafs.Cache {self.path!r}>"

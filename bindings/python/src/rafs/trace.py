@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _abi
 from ._library import call, lib, ours
-from ._types import StrPath
+from ._types import StrPath, place_of
 from .errors import RafsError
 
 
@@ -69,13 +69,14 @@ class Trace:
             data = bytes(source)
             call(lib.rafs_trace_load, data, len(data), None, ctypes.byref(handle))
         else:
-            call(lib.rafs_trace_load_path, os.fsencode(source), None, ctypes.byref(handle),
+            call(lib.rafs_trace_load_path, place_of(source, "a trace"), None, ctypes.byref(handle),
                  path=os.fsdecode(source))
         return cls._of(handle)
 
     def save(self, path: StrPath) -> None:
         """Write it into a file, which is replaced in one go."""
-        call(lib.rafs_trace_save_path, self._handle, os.fsencode(path), path=os.fsdecode(path))
+        call(lib.rafs_trace_save_path, self._handle, place_of(path, "a trace"),
+             path=os.fsdecode(path))
 
     def __bytes__(self) -> bytes:
         length = ctypes.c_size_t()
