@@ -266,3 +266,12 @@ def test_blobs_that_are_missing_are_no_missing_files(made, tmp_path, kind):
                 read()
             assert not isinstance(caught.value, (FileNotFoundError, KeyError))
         assert isinstance(fs.cat_ranges(["top.txt"], 0, 1)[0], rafs.BackendError)
+
+
+def test_bytes_that_look_like_a_url(tmp_path):
+    """An image in memory holds any text."""
+    built = rafs.build([rafs.Entry("link", target="s3://bucket/key")], tmp_path / "made")
+    with open(built.bootstrap, "rb") as file:
+        fs = fsspec.filesystem("rafs", fo=file.read())
+    assert fs.ls("", detail=False) == ["link"]
+    fs.close()

@@ -128,6 +128,8 @@ class RafsFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _open_image(self) -> Image:
         fo, protocol = self._given, self._protocol
+        if isinstance(fo, (bytes, bytearray, memoryview)):  # in which "://" means nothing
+            return open_image(bytes(fo), **self._options)
         if protocol in _REFERENCES:
             prefix = _REFERENCES[protocol]
             if not str(fo).startswith(prefix):
