@@ -530,3 +530,24 @@ def test_reference_tool_agrees(tree, tmp_path):
         built = rafs.build(tree, tmp_path / str(version), fs_version=version)
         subprocess.run([tool, "check", "--bootstrap", built.bootstrap, "--blob-dir",
                         built.blob_dir], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_image_closed_while_it_is_built_from(tmp_path):
+    """What a call uses is freed after it; a callback of the call cannot close it."""
+    entries = [rafs.Entry(f"f{number}", os.urandom(5000)) for number in range(20)]
+    built = rafs.build(entries, tmp_path / "below")
+    for _ in range(20):
+        image = built.open()
+        closing = threading.Thread(target=image.close)
+
+        def starts(image=image, closing=closing):
+            yield rafs.Entry("x", b"1")
+            closing.start()
+
+        try:
+            rafs.build([starts(), image], None, dictionaries=[image])
+        except ValueError as error:
+            assert "closed" in str(error)
+        closing.join()
+        with pytest.raises(ValueError, match="closed"):
+            rafs.build(image, None)

@@ -58,6 +58,7 @@ class Work:
         self.failed: BaseException | None = None  # what progress raised
         self.job: Job[None] | None = None
         self.kept: list[Any] = []
+        self.dictionaries: list[Any] = []  # images that making a builder reads
 
     def __enter__(self) -> Work:
         return self

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any, Union
 
@@ -150,7 +150,8 @@ def _options(work: Work, given: _Settings) -> _abi.BuildOptions:
     options.prefetch_count = len(given.prefetch)
     options.exclude, options.exclude_count = _texts(given.exclude, "exclude"), len(given.exclude)
     options.progress = work.told(_abi.rafs_build_progress_fn, "bytes", "bytes_total")
-    work.kept += [images, options]
+    work.dictionaries = images
+    work.kept.append(options)
     return options
 
 
@@ -160,7 +161,18 @@ def _opened(work: Work, image: Image | StrPath) -> Image:
         image = open_image(image)
         work.stack.callback(image.close)
     image.stat("/")  # closed ones are refused here
+    work.kept.append(image)
     return image
+
+
+def _using(images: Iterable[Image], work: Callable[[], None]) -> None:
+    """A call that uses them: whoever closes one meanwhile, it is freed afterwards."""
+    with ExitStack() as stack:
+        for image in images:
+            handles = image._opened.handles
+            stack.enter_context(handles.guard())
+            handles.check()
+        work()
 
 
 def build(source: Source | Sequence[Source], out: StrPath | None, *, fs_version: int = 6,
@@ -275,12 +287,15 @@ class _Maker:
         work.stack.callback(lib.rafs_sink_free, self.sink.handle)
         self.builder = ctypes.c_void_p()
         work.stack.callback(lib.rafs_builder_free, self.builder)  # NULL until it is there
-        call(lib.rafs_builder_new, ctypes.byref(options), self.sink.handle, None,
-             ctypes.byref(self.builder))
+        _using(work.dictionaries, lambda: call(
+            lib.rafs_builder_new, ctypes.byref(options), self.sink.handle, None,
+            ctypes.byref(self.builder)))
 
-    def _run(self, function: Any, *arguments: Any, path: str | None = None) -> None:
-        self.work.run(lambda limit: call(function, self.builder, *arguments, ctypes.byref(limit),
-                                         path=path), self.timeout)
+    def _run(self, function: Any, *arguments: Any, path: str | None = None,
+             image: Image | None = None) -> None:
+        images = [] if image is None else [image]
+        self.work.run(lambda limit: _using(images, lambda: call(
+            function, self.builder, *arguments, ctypes.byref(limit), path=path)), self.timeout)
 
     def next_layer(self) -> None:
         """What comes now lies over what came before."""
@@ -289,8 +304,8 @@ class _Maker:
     def add(self, source: Any) -> None:
         """Take in a layer, by its kind."""
         if isinstance(source, Image):
-            source.stat("/")
-            self._run(lib.rafs_builder_add_image, source._handle, None)
+            _opened(self.work, source)
+            self._run(lib.rafs_builder_add_image, source._handle, None, image=source)
         elif isinstance(source, (str, os.PathLike)):
             self._add_named(os.fspath(source))
         elif hasattr(source, "read"):
@@ -314,10 +329,8 @@ class _Maker:
             self._run(lib.rafs_builder_add_directory, place, path=text)
         else:
             fd = os.open(text, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                self._run(lib.rafs_builder_add_tar_fd, fd, place)
-            finally:
-                os.close(fd)
+            self.work.stack.callback(os.close, fd)  # not while a call that was left uses it
+            self._run(lib.rafs_builder_add_tar_fd, fd, place)
 
     def _add_file(self, file: Any) -> None:
         name = getattr(file, "name", None)
@@ -397,8 +410,10 @@ def optimize(image: StrPath | Image, trace: Trace, out: StrPath, *, compressor: 
         opened = _opened(work, image)
         if not isinstance(trace, Trace):
             raise TypeError(f"a trace is a rafs.Trace, not {type(trace).__name__}")
+        work.kept.append(trace)
         maker = _remake(work, opened, out, force, timeout, compressor=compressor)
-        maker._run(lib.rafs_builder_add_optimized, opened._handle, trace._handle)
+        maker._run(lib.rafs_builder_add_optimized, opened._handle, trace._handle,
+                   image=opened)
         return maker.finish()
 
 
