@@ -2,14 +2,27 @@
 /* What an origin's text leads to, as RAFS, in a target: one image or an index of some. */
 #include "convert/remake.h"
 
+#include <sys/stat.h>
+
 #include "convert/convert.h"
+
+/* However it is spelt, also by way of a link. */
+static bool same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+
+    if (strcmp(a, b) == 0)
+        return true;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
 
 static bool same_place(const struct oci_where *a, const struct oci_where *b)
 {
     if (a->kind != b->kind || strcmp(a->reference.tag, b->reference.tag) != 0)
         return false;
     if (a->kind != OCI_IN_REGISTRY)
-        return strcmp(a->path, b->path) == 0;
+        return same_file(a->path, b->path);
     return strcmp(a->reference.host, b->reference.host) == 0 &&
            strcmp(a->reference.repo, b->reference.repo) == 0;
 }

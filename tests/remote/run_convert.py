@@ -350,6 +350,18 @@ def hostile(folder, layers, source):
     run = rafs("convert", source, source)
     report.check("its own place: refused", run.returncode == 2 and b"another tag" in run.stderr,
                  shown(run))
+    blobs, manifest, _ = image_of(layers[:1])
+    own = layout(os.path.join(folder, "own"), {"v1": (blobs, manifest, None)})
+    os.symlink("own", os.path.join(folder, "own-link"))
+    with open(os.path.join(own, "index.json"), "rb") as f:
+        before = f.read()
+    for name, other in (("spelt otherwise", f"{folder}/./own"), ("by a link", f"{own}-link")):
+        run = rafs("convert", f"oci:{own}:v1", f"oci:{other}:v1")
+        with open(os.path.join(own, "index.json"), "rb") as f:
+            after = f.read()
+        report.check(f"its own place {name}: refused, and left as it was",
+                     run.returncode == 2 and b"another tag" in run.stderr and after == before,
+                     shown(run))
     run = rafs("build", "-o", f"{folder}/bad-build", renamed("build", lambda d: d[:-1] + b"x"))
     report.check("rafs build refuses a layer of another digest", run.returncode == 1 and
                  not os.path.exists(f"{folder}/bad-build/image.boot"), shown(run))
