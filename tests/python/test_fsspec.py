@@ -195,8 +195,6 @@ def test_wrong_urls():
 def test_instances(made):
     _, bootstrap = made
     one = fsspec.filesystem("rafs", fo=bootstrap)
-    assert fsspec.filesystem("rafs", fo=bootstrap) is one
-    assert fsspec.filesystem("rafs", fo=bootstrap, timeout=5) is not one
     one.close()
     assert one.cat_file("top.txt") == b"top"  # opened again
     again = pickle.loads(pickle.dumps(one))
@@ -275,3 +273,25 @@ def test_bytes_that_look_like_a_url(tmp_path):
         fs = fsspec.filesystem("rafs", fo=file.read())
     assert fs.ls("", detail=False) == ["link"]
     fs.close()
+
+
+def test_the_same_name_for_another_image(tmp_path, monkeypatch):
+    """fsspec keeps instances by their arguments; an image by a name would be a stale one."""
+    for name in ("a", "b"):
+        rafs.build([rafs.Entry("x", name.encode())], tmp_path / name)
+    got = []
+    for name in ("a", "b"):
+        monkeypatch.chdir(tmp_path / name)
+        got.append(fsspec.filesystem("rafs", fo="image.boot").cat_file("x"))
+    rafs.build([rafs.Entry("x", b"anew")], tmp_path / "b", force=True)
+    got.append(fsspec.filesystem("rafs", fo="image.boot").cat_file("x"))
+    assert got == [b"a", b"b", b"anew"]
+
+
+def test_another_image_by_the_time_it_is_loaded(tmp_path):
+    rafs.build([rafs.Entry("x", b"a")], tmp_path / "out")
+    packed = pickle.dumps(fsspec.filesystem("rafs", fo=str(tmp_path / "out" / "image.boot")))
+    assert pickle.loads(packed).cat_file("x") == b"a"
+    rafs.build([rafs.Entry("x", b"another")], tmp_path / "out", force=True)
+    with pytest.raises(ValueError, match="another image"):
+        pickle.loads(packed).cat_file("x")

@@ -21,13 +21,13 @@ import errno
 import io
 import os
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import fsspec as fsspec_module
 from fsspec.spec import AbstractFileSystem
 
-from ._library import ours
 from .errors import RafsError
 from .image import Image, Stat
 from .image import open as open_image
@@ -98,7 +98,7 @@ class RafsFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     protocol = "rafs"
     root_marker = ""
-    cachable = True
+    cachable = False  # a path or tag may lead to another image by the next time
 
     def __init__(self, fo: Any = "", *, target_protocol: str | None = None,
                  target_options: dict[str, Any] | None = None, mode: str = "r",
@@ -116,15 +116,20 @@ class RafsFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self._protocol, self._target_options = target_protocol, target_options or {}
         self._options = options
         self._opened: Image | None = fo if isinstance(fo, Image) else None
-        self._pid = os.getpid()
+        self._lock = threading.Lock()
         _ = self.image
 
     @property
     def image(self) -> Image:
-        """The open image."""
-        if self._opened is None or (not ours(self._pid) and not isinstance(self._given, Image)):
-            self._opened, self._pid = self._open_image(), os.getpid()
-        return self._opened
+        """The open image. In a child of fork() it opens itself anew."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open_image()
+            return self._opened
+
+    def __reduce__(self) -> Any:
+        # Whoever loads it opens the same image, or is told that it is another one by then.
+        return type(self), (self.image,)
 
     def _open_image(self) -> Image:
         fo, protocol = self._given, self._protocol
