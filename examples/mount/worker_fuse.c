@@ -70,17 +70,22 @@ static bool start_thread(struct fuse_service *s)
     return rc == 0;
 }
 
-/* Nobody waits for the next request any more: somebody should. */
-static void one_more(struct fuse_service *s)
+/* Nobody waits for the next request any more: somebody should. False: nobody does. */
+static bool one_more(struct fuse_service *s)
 {
+    bool more = true;
+
     pthread_mutex_lock(&s->lock);
     if (s->parked > s->called) {
         s->called++;
         pthread_cond_signal(&s->call);
     } else if (s->threads < s->most && !atomic_load(&s->stopping) && start_thread(s)) {
         s->threads++;
+    } else {
+        more = false;
     }
     pthread_mutex_unlock(&s->lock);
+    return more;
 }
 
 /* Enough others wait for requests. False: this one was not needed for a while. */
@@ -358,8 +363,7 @@ struct fuse_service *fuse_serve(const struct fuse_wish *wish, char *why, size_t 
     readings_init(s);
     atomic_store(&s->slot->waiting, 0); /* those of a dead worker come again */
     ask_again(s);
-    one_more(s);
-    if (s->threads == 0) {
+    if (!one_more(s)) {
         snprintf(why, room, "no thread can be started");
         readings_free(s);
         free_service(s);
