@@ -202,8 +202,9 @@ def test_the_end(case, how, tmp_path):
         env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), PYTHONMALLOC="debug"),
         capture_output=True)
     said = done.stderr
-    if how == "dev":  # unclosed files are what the case is about
-        said = "\n".join(line for line in said.splitlines() if "ResourceWarning" not in line)
+    if how == "dev":  # unclosed files are what the case is about, and machines may be slow
+        said = "\n".join(line for line in said.splitlines()
+                         if "ResourceWarning" not in line and not line.startswith("Executing <"))
     assert (done.returncode, said) == (0, ""), done.stderr[-3000:]
 
 
