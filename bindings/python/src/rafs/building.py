@@ -336,14 +336,14 @@ class _Maker:
         name = getattr(file, "name", None)
         text = name if isinstance(name, str) else "a file object"
         stream = Stream(_chunks(file), self.work.keeper, text)
-        self.work.run_here(lambda limit: call(
+        self.work.run(lambda limit: call(
             lib.rafs_builder_add_tar, self.builder, stream.callback, None,
             text.encode("utf-8", "replace").replace(b"\0", b"?"), ctypes.byref(limit)),
             self.timeout)
 
     def _add_entries(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self.work.run_here(lambda limit, entry=entry: add_entry(  # type: ignore[misc]
+            self.work.run(lambda limit, entry=entry: add_entry(  # type: ignore[misc]
                 self.builder, entry, self.work.keeper, limit), self.timeout)
 
     def finish(self) -> BuildResult:
