@@ -367,7 +367,8 @@ def test_nothing_leaks():
 
 
 INTERRUPTED = """
-import os, rafs, sys
+import os, rafs, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below nohup
 def entries():
     yield rafs.Entry("first", os.urandom(1 << 20))
     print("building", flush=True)
