@@ -3,9 +3,13 @@
 import glob
 import json
 import os
+import signal
 import sys
 
 import pytest
+
+# What nohup and shells ignore for their children would be ignored by those of the tests, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
