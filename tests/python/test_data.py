@@ -152,6 +152,66 @@ def test_many_parts_in_few_requests(remote):
     assert counts[1] * 2 <= counts[0], counts
 
 
+@pytest.fixture(scope="module")
+def noise(remote, tmp_path_factory):
+    """The name of an image with one file of 48 chunks of 1 MiB, and what is in it."""
+    _, link, _, _ = remote
+    content = random.Random(1).randbytes(48 << 20)
+    built = rafs.build([rafs.Entry("noise", content)], tmp_path_factory.mktemp("noise") / "image")
+    rafs.push(built.bootstrap, f"docker://{link.host}/noise:v1")
+    return f"docker://{link.host}/noise:v1", link, content
+
+
+@pytest.mark.parametrize("order", ["mixed", "sorted"])
+def test_parts_travel_once(noise, order):
+    """What is fetched together stays there until it is read."""
+    import fsspec
+    reference, link, content = noise
+    starts = [chunk << 20 for chunk in range(48)]
+    if order == "mixed":
+        random.Random(1).shuffle(starts)
+    fs = fsspec.filesystem("rafs", fo=reference)
+    link.count()
+    got = fs.cat_ranges(["noise"] * len(starts), starts, [start + 1000 for start in starts])
+    travelled = link.count()
+    fs.close()
+    assert got == [content[start:start + 1000] for start in starts]
+    assert travelled["received"] < (1.1 if order == "mixed" else 1.4) * len(content), travelled
+    assert travelled["requests"] <= len(starts), travelled
+
+
+@pytest.mark.parametrize("block", [None, 4 << 20])
+def test_from_start_to_end(noise, block):
+    """Small reads of a large file are no small requests, and next to nothing travels twice."""
+    import fsspec
+    reference, link, content = noise
+    fs = fsspec.filesystem("rafs", fo=reference)
+    link.count()
+    with fs.open("noise", block_size=block) as file:
+        assert b"".join(iter(lambda: file.read(10_000), b"")) == content
+    travelled = link.count()
+    fs.close()
+    assert travelled["received"] < 1.3 * len(content), travelled
+    assert travelled["requests"] <= 1.3 * 48, travelled
+
+
+def test_what_a_footer_costs(fs, remote):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    _, link, _, _ = remote
+    link.count()
+    with fs.open("table.parquet") as file:
+        assert parquet.ParquetFile(file).metadata.num_rows == ROWS
+    assert link.count()["requests"] <= 2
+
+
+def test_dask(remote):
+    pytest.importorskip("pandas")
+    bags = pytest.importorskip("dask.bag")
+    lines = bags.read_text("rafs://table.csv", storage_options=remote[0]).compute(
+        scheduler="threads")
+    assert len(lines) == 1001
+
+
 def test_a_set_of_parquet_files(fs, remote):
     pytest.importorskip("pyarrow")
     from pyarrow import dataset

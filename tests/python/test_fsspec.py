@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import pickle
 import random
+import select
+import signal
 import threading
 
 import pytest
@@ -295,3 +297,55 @@ def test_another_image_by_the_time_it_is_loaded(tmp_path):
     rafs.build([rafs.Entry("x", b"another")], tmp_path / "out", force=True)
     with pytest.raises(ValueError, match="another image"):
         pickle.loads(packed).cat_file("x")
+
+
+def read_in_a_child(fs, path):
+    """By fork(), with a deadline: what it says, or None if it hangs."""
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(into, fs.cat_file(path))
+        finally:
+            os._exit(0)
+    os.close(into)
+    try:
+        ready, _, _ = select.select([out], [], [], 30)
+        return os.read(out, 100) if ready else None
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(out)
+
+
+def test_fork_while_another_thread_opens(made):
+    fs = fsspec.filesystem("rafs", fo=made[1])
+    fs.close()
+    taken, done = threading.Event(), threading.Event()
+
+    def hold():
+        with fs._lock:  # as while it opens
+            taken.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait(60)
+    try:
+        assert read_in_a_child(fs, "top.txt") == b"top"
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_fork_over_a_file_system_that_refuses_it(made):
+    """Those of fsspec with an event loop (s3, gs, http) are of one process."""
+    wrapped = pytest.importorskip("fsspec.implementations.asyn_wrapper")
+    from rafs.fsspec import FsspecBackend
+    elsewhere = wrapped.AsyncFileSystemWrapper(fsspec.filesystem("file"), asynchronous=False)
+    backend = FsspecBackend(elsewhere, os.path.join(os.path.dirname(made[1]), "blobs"))
+    with rafs.open(made[1], backends=[backend]) as image:
+        fs = fsspec.filesystem("rafs", fo=image)
+        assert fs.cat_file("top.txt") == b"top"
+        assert read_in_a_child(fs, "top.txt") == b"top"
+        assert fs.cat_file("a/one.csv", 0, 3) == b"x,y"

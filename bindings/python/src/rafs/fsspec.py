@@ -18,16 +18,19 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import hashlib
 import io
 import os
 import stat
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import fsspec as fsspec_module
 from fsspec.spec import AbstractFileSystem
 
+from ._library import ours
 from .errors import RafsError
 from .image import Image, Stat
 from .image import open as open_image
@@ -36,12 +39,27 @@ _TYPES = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
 #: Protocols that are the library's own: the name of an image begins so.
 _REFERENCES = {"docker": "docker://", "oci-layout": "oci:", "oci-archive": "oci-archive:",
                "http": "http://", "https": "https://"}
-#: What is fetched at once for several parts of files, if there is no cache that keeps it.
-_TOGETHER = 16 << 20
+#: For chunks, if there is no cache that keeps them: people read tables by many small parts.
+#: What is fetched at once for several parts is a quarter of it, so that all of it stays there
+#: until it is read.
+_MEMORY = 64 << 20
+_DEFAULT_MEMORY = 32 << 20  # what images have if nobody says more
 
 
 def _read_only(path: Any) -> OSError:
     return OSError(errno.EROFS, "an image can only be read", str(path))
+
+
+#: Those that are alive: a child of fork() must not wait for a thread that it does not have.
+_systems: weakref.WeakValueDictionary[int, RafsFileSystem] = weakref.WeakValueDictionary()
+
+
+def _forked() -> None:
+    for system in list(_systems.values()):
+        system._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class FsspecBackend:
@@ -58,19 +76,27 @@ class FsspecBackend:
 
     def __init__(self, fs: AbstractFileSystem, root: str) -> None:
         self._fs = fs
+        self._pid = os.getpid()
         self._root = root.rstrip("/")
         protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
         #: Do requests cost more than bytes?
         self.remote = not {"file", "local", "memory"} & set(protocols)
 
+    def _system(self) -> AbstractFileSystem:
+        """In a child of fork() another one: many of fsspec refuse to be used there."""
+        if not ours(self._pid):
+            self._fs = type(self._fs)(*self._fs.storage_args, **self._fs.storage_options)
+            self._pid = os.getpid()
+        return self._fs
+
     def read_range(self, blob_id: str, offset: int, length: int) -> bytes:
         """A part of a blob."""
-        data: bytes = self._fs.cat_file(f"{self._root}/{blob_id}", offset, offset + length)
+        data: bytes = self._system().cat_file(f"{self._root}/{blob_id}", offset, offset + length)
         return data
 
     def size(self, blob_id: str) -> int:
         """Bytes of a blob."""
-        return int(self._fs.info(f"{self._root}/{blob_id}")["size"])
+        return int(self._system().info(f"{self._root}/{blob_id}")["size"])
 
 
 class RafsFile(io.BufferedReader):
@@ -115,13 +141,18 @@ class RafsFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self._given = fo
         self._protocol, self._target_options = target_protocol, target_options or {}
         self._options = options
+        self._options["limits"] = self._limits() or None
         self._opened: Image | None = fo if isinstance(fo, Image) else None
         self._lock = threading.Lock()
+        _systems[id(self)] = self
         _ = self.image
 
     @property
     def image(self) -> Image:
         """The open image. In a child of fork() it opens itself anew."""
+        opened = self._opened
+        if opened is not None:
+            return opened
         with self._lock:
             if self._opened is None:
                 self._opened = self._open_image()
@@ -130,6 +161,12 @@ class RafsFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def __reduce__(self) -> Any:
         # Whoever loads it opens the same image, or is told that it is another one by then.
         return type(self), (self.image,)
+
+    def _limits(self) -> dict[str, int]:
+        """Those given, and memory for what is fetched together."""
+        given = self._options.get("limits") or {}
+        memory = {} if self._options.get("cache") is not None else {"chunk_cache_bytes": _MEMORY}
+        return {**memory, **given}
 
     def _open_image(self) -> Image:
         fo, protocol = self._given, self._protocol
@@ -207,6 +244,35 @@ class RafsFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Is there something?"""
         return self.image.exists(self._inside(path))
 
+    def lexists(self, path: Any, **kwargs: Any) -> bool:
+        """Is there something, even a link that leads nowhere?"""
+        return self.image.lexists(self._inside(path))
+
+    def du(self, path: Any, total: bool = True, maxdepth: int | None = None,
+           withdirs: bool = False, **kwargs: Any) -> Any:
+        """Bytes of files; links that lead nowhere count as what they are."""
+        found = self.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
+        sizes = {name: entry["size"] for name, entry in found.items()}
+        return sum(sizes.values()) if total else sizes
+
+    def ukey(self, path: Any) -> str:
+        """Of the content: the digests of its chunks, so that nothing has to be read. Caches of
+        fsspec see by it that a tag leads to another image, with another file of the same name,
+        size and time."""
+        name = self._inside(path)
+        status = self.image.stat(name)
+        told = hashlib.sha256(f"{stat.S_IFMT(status.st_mode)} {status.st_size}".encode())
+        if stat.S_ISREG(status.st_mode):
+            for chunk in self.image.chunks(name):
+                told.update(f" {chunk.length} {'hole' if chunk.hole else chunk.digest}".encode())
+        else:
+            told.update(repr(self.info(path)).encode("utf-8", "surrogateescape"))
+        return told.hexdigest()
+
+    def checksum(self, path: Any) -> int:
+        """As ukey(), a number."""
+        return int(self.ukey(path), 16)
+
     def isdir(self, path: Any) -> bool:
         """Is it a directory?"""
         return self.image.isdir(self._inside(path))
@@ -252,7 +318,12 @@ class RafsFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def cat(self, path: Any, recursive: bool = False, on_error: str = "raise",
             **kwargs: Any) -> Any:
         """Files: bytes of one, or a dictionary of several, fetched in few requests."""
-        paths = self.expand_path(path, recursive=recursive, **kwargs)
+        try:
+            paths = self.expand_path(path, recursive=recursive, **kwargs)
+        except FileNotFoundError:
+            if not isinstance(path, str) or not self.isfile(path):
+                raise
+            return self.cat_file(path)  # "[x]" is a name where no file is called "x"
         if not (len(paths) > 1 or isinstance(path, list) or paths[0] != self._strip_protocol(path)):
             return self.cat_file(paths[0])
         paths = [one for one in paths if not self.isdir(one)]
@@ -307,16 +378,17 @@ class RafsFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _groups(self, wanted: list[Any]) -> Iterator[list[Any]]:
         """As many as memory keeps; all if there is a cache."""
         chunk = self.image.info.chunk_size or 1 << 20
-        room = 1 << 62 if self.image._opened.how.cache is not None else max(1, _TOGETHER // chunk)
+        how = self.image._opened.how
+        memory = (how.limits or {}).get("chunk_cache_bytes") or _DEFAULT_MEMORY
+        room = 1 << 62 if how.cache is not None else max(1, memory // 4 // chunk)
         group: list[Any] = []
         held: set[tuple[str, int]] = set()
         for one in wanted:
-            if isinstance(one, tuple) and one[2]:
-                held.update((one[0], number) for number in
-                            range(one[1] // chunk, (one[1] + one[2] - 1) // chunk + 1))
-            if group and len(held) > room:
+            needs = _chunks(one, chunk)
+            if group and len(held | needs) > room:
                 yield group
                 group, held = [], set()
+            held |= needs
             group.append(one)
         if group:
             yield group
@@ -358,6 +430,14 @@ class Reference(AbstractFileSystem):  # type: ignore[misc]
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
         return path
+
+
+def _chunks(wanted: Any, size: int) -> set[tuple[str, int]]:
+    """Those in which a part lies."""
+    if not isinstance(wanted, tuple) or not wanted[2]:
+        return set()
+    path, first, length = wanted
+    return {(path, number) for number in range(first // size, (first + length - 1) // size + 1)}
 
 
 def _range(start: int | None, end: int | None, size: int) -> tuple[int, int]:
