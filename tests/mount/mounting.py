@@ -168,6 +168,13 @@ class Session:
     def processes(self):
         return daemons(self.rafs)
 
+    def settled(self):
+        """Wait for its processes to end; do they?"""
+        end = time.monotonic() + 20
+        while self.processes() and time.monotonic() < end:
+            time.sleep(0.05)
+        return not self.processes()
+
     def end(self):
         for point in reversed(self.points):
             try:

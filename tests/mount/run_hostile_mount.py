@@ -20,7 +20,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 import mounting
 from content import Content
@@ -208,14 +207,7 @@ def one_way(args, way, work):
                     for i in range(args.count))
             if not try_all(session, way, variant, os.path.join(folder, "blobs"), rows):
                 break
-        report.check(f"{way}: no process is left", settled(session), session.processes())
-
-
-def settled(session):
-    end = time.monotonic() + 20
-    while session.processes() and time.monotonic() < end:
-        time.sleep(0.05)
-    return not session.processes()
+        report.check(f"{way}: no process is left", session.settled(), session.processes())
 
 
 def main():

@@ -480,15 +480,8 @@ def one_way(args, way, work):
                 place.check(test.__name__, False, repr(error))
             print(f"# {way}: {test.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
             left = session.processes()
-            place.check(f"{test.__name__}: no process is left", settled(session),
+            place.check(f"{test.__name__}: no process is left", session.settled(),
                         f"{left}")
-
-
-def settled(session):
-    end = time.monotonic() + 20
-    while session.processes() and time.monotonic() < end:
-        time.sleep(0.05)
-    return not session.processes()
 
 
 def main():

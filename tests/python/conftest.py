@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -41,6 +42,25 @@ def boot_of(variant):
 def open_variant(variant, **options):
     import rafs
     return rafs.open(boot_of(variant), blob_dir=os.path.join(GOLDEN, variant, "blobs"), **options)
+
+
+#: A source in Python, for code that runs in a process of its own and has `os` and `blobs`.
+FILES = """
+class Files:
+    def read_range(self, blob_id, offset, length):
+        with open(os.path.join(blobs, blob_id), "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+"""
+
+
+def in_threads(work, count=8):
+    """Do it in so many threads at once."""
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 @pytest.fixture

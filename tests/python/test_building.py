@@ -19,7 +19,7 @@ import pytest
 
 import rafs
 
-from conftest import ROOT, listing, open_variant
+from conftest import ROOT, in_threads, listing, open_variant
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
@@ -328,12 +328,7 @@ def test_the_same_whatever_the_threads(tree):
 
 def test_threads_build_at_once(tree):
     out = []
-    threads = [threading.Thread(target=lambda: out.append(rafs.build(tree, None).digest))
-               for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(lambda: out.append(rafs.build(tree, None).digest), 6)
     assert len(out) == 6 and len(set(out)) == 1
 
 

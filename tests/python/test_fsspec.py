@@ -13,6 +13,8 @@ import pytest
 
 import rafs
 
+from conftest import in_threads
+
 fsspec = pytest.importorskip("fsspec")
 from fsspec.implementations.dirfs import DirFileSystem  # noqa: E402
 
@@ -239,11 +241,7 @@ def test_threads(made):
             if fs.cat_file("b/big", offset, offset + 1000) != whole[offset:offset + 1000]:
                 wrong.append(offset)
 
-    threads = [threading.Thread(target=read) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(read)
     assert not wrong
 
 

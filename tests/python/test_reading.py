@@ -13,7 +13,7 @@ import pytest
 
 import rafs
 
-from conftest import GOLDEN, boot_of, listing, open_variant, variants
+from conftest import GOLDEN, boot_of, in_threads, listing, open_variant, variants
 
 KINDS = {"dir": stat.S_IFDIR, "reg": stat.S_IFREG, "lnk": stat.S_IFLNK, "fifo": stat.S_IFIFO,
          "sock": stat.S_IFSOCK, "chr": stat.S_IFCHR, "blk": stat.S_IFBLK}
@@ -255,11 +255,7 @@ def test_threads_share_an_image(image):
             if hashlib.sha256(image.read_bytes(name_of(row))).hexdigest() != row["sha256"]:
                 wrong.append(row["path"])
 
-    threads = [threading.Thread(target=read) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(read)
     assert not wrong
 
 

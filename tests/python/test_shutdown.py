@@ -7,19 +7,13 @@ import sys
 
 import pytest
 
-from conftest import boot_of
+from conftest import FILES, boot_of
 
 BEGIN = """
 import os, sys, threading, time
 import rafs
 boot, blobs = sys.argv[1:]
-
-class Files:
-    def read_range(self, blob_id, offset, length):
-        with open(os.path.join(blobs, blob_id), "rb") as file:
-            file.seek(offset)
-            return file.read(length)
-
+""" + FILES + """
 class Never(Files):
     def __init__(self):
         self.asked = threading.Event()

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from conftest import boot_of
+from conftest import FILES, boot_of
 
 FULL = os.environ.get("RAFS_TEST_FULL") == "1"
 
@@ -177,19 +177,20 @@ def test_a_source_in_python_is_waited_for():
         process.kill()
 
 
+SLOW = FILES + """
+class Slow(Files):
+    def read_range(self, *what):
+        asked.set()
+        go.wait()
+        return super().read_range(*what)
+"""
+
 LEFT_BEHIND = """
 import os, signal, sys, threading, rafs
 boot, blobs = sys.argv[1:]
 asked, go, gone = threading.Event(), threading.Event(), threading.Event()
 
-class Slow:
-    def read_range(self, blob_id, offset, length):
-        asked.set()
-        go.wait()
-        with open(os.path.join(blobs, blob_id), "rb") as file:
-            file.seek(offset)
-            return file.read(length)
-
+""" + SLOW + """
 image = rafs.open(boot, backends=[Slow()], timeout=None)
 memory = bytearray(b"mine" * 1000)
 def interrupt():
@@ -249,14 +250,7 @@ def test_interrupts_in_asyncio():
 import asyncio, os, signal, sys, threading, rafs
 boot, blobs = sys.argv[1:]
 asked, go = threading.Event(), threading.Event()
-class Slow:
-    def read_range(self, blob_id, offset, length):
-        asked.set()
-        go.wait()
-        with open(os.path.join(blobs, blob_id), "rb") as file:
-            file.seek(offset)
-            return file.read(length)
-image = rafs.open(boot, backends=[Slow()], timeout=None)
+""" + SLOW + """image = rafs.open(boot, backends=[Slow()], timeout=None)
 def interrupt():
     asked.wait()
     os.kill(os.getpid(), signal.SIGINT)
@@ -278,11 +272,7 @@ def test_a_handler_that_closes():
     done = run("""
 import os, signal, sys, rafs
 boot, blobs = sys.argv[1:]
-class Files:
-    def read_range(self, blob_id, offset, length):
-        with open(os.path.join(blobs, blob_id), "rb") as file:
-            file.seek(offset)
-            return file.read(length)
+""" + FILES + """
 refused = closed = 0
 def handler(*_):
     global refused, closed

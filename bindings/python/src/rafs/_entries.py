@@ -4,7 +4,6 @@ them."""
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import itertools
 import operator
 import os
@@ -15,8 +14,10 @@ from typing import IO, Any, Union
 
 from . import _abi
 from ._library import call, lib
-from ._sources import Keeper, report
-from ._types import encoded, place_of
+from ._sources import Keeper, give, report
+from ._types import encoded, number, place_of
+
+_UINT32 = (1 << 32) - 1
 
 #: What a file's content may be: bytes, a path on this machine, a file object, or pieces.
 Content = Union[bytes, "os.PathLike[str]", IO[bytes], Iterable[bytes]]
@@ -110,11 +111,8 @@ class Stream:
                         raise TypeError(f"{what} gives text, not bytes")
                     left = memoryview(piece).cast("B")
                 count = min(length, left.nbytes)
-                part = left[:count]
-                ctypes.memmove(room, bytes(part) if part.readonly else
-                               (ctypes.c_char * count).from_buffer(part), count)
+                got[0] = give(left[:count], room, count, what)
                 left = left[count:]
-                got[0] = count
                 return 0
             except BaseException as raised:
                 return report(keeper, raised, error, what, missing_is_no_error=False)
@@ -130,9 +128,9 @@ def add_entry(builder: ctypes.c_void_p, entry: Entry, keeper: Keeper, limit: _ab
     made = _abi.BuildEntry(ctypes.sizeof(_abi.BuildEntry))
     made.path, made.mode = path, entry._mode()
     for name in ("uid", "gid"):
-        setattr(made, name, _number(getattr(entry, name), f"{entry.path!r}: {name}", 1 << 32))
+        setattr(made, name, number(getattr(entry, name), f"{entry.path!r}: {name}", _UINT32))
     made.rdev_major, made.rdev_minor = (
-        _number(one, f"{entry.path!r}: device", 1 << 32) for one in entry.device)
+        number(one, f"{entry.path!r}: device", _UINT32) for one in entry.device)
     nanoseconds = round(entry.mtime * 1_000_000_000)
     if not -(1 << 63) <= nanoseconds < 1 << 80:
         raise ValueError(f"{entry.path!r}: mtime {entry.mtime} is out of range")
@@ -168,13 +166,6 @@ def encoded_path(path: str, what: str) -> bytes:
     return place_of(path, what)
 
 
-def _number(value: int, what: str, end: int) -> int:
-    number = operator.index(value)
-    if not 0 <= number < end:
-        raise ValueError(f"{what} {number} is out of range")
-    return number
-
-
 class Memory:
     """A `rafs_sink` that keeps what is built."""
 
@@ -203,7 +194,7 @@ class Memory:
             if kind == _abi.RAFS_OBJECT_BOOTSTRAP:
                 self.bootstrap = bytes(data)
             else:
-                self.blobs[hashlib.sha256(data).hexdigest()] = bytes(data)
+                self.blobs[bytes(what[0].sha256).hex()] = bytes(data)
             return 0
 
         def abort(user: int, number: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from . import _abi
 from ._jobs import Job
-from .errors import LibraryError, RafsTimeoutError, error_for
+from .errors import LibraryError, RafsError, RafsTimeoutError, error_for
 
 T = TypeVar("T")
 
@@ -161,6 +161,21 @@ def call(function: Any, *arguments: Any, path: str | None = None) -> None:
     code = function(*arguments, ctypes.byref(error))
     if code < 0:
         raise error_for(code, error, path)
+
+
+def sized(get: Callable[[Any, int, Any], None], room: int = 1024, more: int = 0) -> bytes:
+    """What a function of the library writes that says how much room it needs: get(memory, room,
+    out: bytes). `more` is what it wants beyond those."""
+    length = ctypes.c_size_t()
+    while True:
+        memory = ctypes.create_string_buffer(room)
+        try:
+            get(memory, room, ctypes.byref(length))
+            return memory.raw[:length.value]
+        except RafsError as error:
+            if error.code != "RAFS_E_RANGE":
+                raise
+            room = length.value + more
 
 
 class _Stoppable:

@@ -103,8 +103,8 @@ def report(keeper: Keeper, error: BaseException, out: Any, where: str,
                                   text.encode("utf-8", "replace")))
 
 
-def _copy(data: Any, room: int, length: int, where: str) -> int:
-    """What a backend gave, to where it is wanted."""
+def give(data: Any, room: int, length: int, where: str) -> int:
+    """What a callback has, to where the library wants it; gives how many bytes."""
     try:
         view = memoryview(data)
     except TypeError:
@@ -145,7 +145,7 @@ class PythonBackend:
                  limits: Any, error: Any) -> int:
             try:
                 data = source.read_range(blobs[blob], offset, length)
-                got[0] = _copy(data, room, length, f"{kind}.read_range()")
+                got[0] = give(data, room, length, f"{kind}.read_range()")
             except BaseException as raised:
                 return report(keeper, raised, error, f"{kind}.read_range()")
             return 0

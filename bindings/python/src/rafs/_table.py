@@ -71,7 +71,7 @@ def table(image: Image) -> Table:
     bytes_of = memoryview(room).cast("B")
     for path, ino in files_of(image):
         had = len(memory)
-        for count in _extents(image, ino, path, room):
+        for count in image._extents(ino, path, room):
             memory += bytes_of[:count * raw.itemsize]
         counts.append((len(memory) - had) // raw.itemsize)
         paths.append(path)
@@ -138,25 +138,6 @@ def _dtype(struct: Any) -> Any:
 
 def _format(kind: Any) -> str:
     return f"u{ctypes.sizeof(kind)}" if ctypes.sizeof(kind) <= 8 else f"V{ctypes.sizeof(kind)}"
-
-
-def _extents(image: Image, ino: int, path: str, room: Any) -> Iterator[int]:
-    """Fill the room with extents, as often as there are more; gives how many are in it."""
-    count, offset = ctypes.c_size_t(), 0
-
-    def get(limit: _abi.Call) -> None:
-        call(lib.rafs_image_get_extents, image._handle, ino, offset, room, len(room),
-             ctypes.byref(count), ctypes.byref(limit), path=path)
-
-    while True:
-        image._wait(get)
-        if count.value == 0:
-            return
-        last = room[count.value - 1]
-        offset = last.file_offset + last.length
-        yield count.value
-        if count.value < len(room):
-            return
 
 
 __all__ = ["Table", "distinct", "files_of", "numpy", "table", "trace_data"]

@@ -12,10 +12,9 @@ from typing import Any
 
 from . import _abi
 from ._glob import glob
-from ._library import lib
+from ._library import lib, sized
 from ._names import Batch, batches
 from ._types import DirEntry, InnerPath, Stat, text_of
-from .errors import RafsError
 
 #: What says that there is nothing of a name. A link that leads round in a circle is one too.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -171,18 +170,9 @@ class Tree:
     def _sized(self, function: Any, ino: int, more: int, *, path: str,
                name: bytes | None = None) -> bytes:
         """A call that says how much room it needs."""
-        room, arguments = 1024, [] if name is None else [name]
-        while True:
-            buffer = ctypes.create_string_buffer(room)
-            length = ctypes.c_size_t()
-            try:
-                self._call(function, ino, *arguments, buffer, room, ctypes.byref(length),
-                           path=path)
-                return buffer.raw[:length.value]
-            except RafsError as error:
-                if error.code != "RAFS_E_RANGE":
-                    raise
-                room = length.value + more
+        arguments = [] if name is None else [name]
+        return sized(lambda *room: self._call(function, ino, *arguments, *room, path=path),
+                     more=more)
 
     def xattrs(self, path: InnerPath, *, follow_symlinks: bool = True) -> dict[str, bytes]:
         """Extended attributes, ACLs included, by their full names."""

@@ -258,14 +258,14 @@ COMPRESSORS = {_abi.RAFS_COMPRESSOR_NONE: "none", _abi.RAFS_COMPRESSOR_LZ4_BLOCK
 DIGESTS = {_abi.RAFS_DIGEST_BLAKE3: "blake3", _abi.RAFS_DIGEST_SHA256: "sha256"}
 
 
-def number(value: Any, what: str, most: int = (1 << 64) - 1) -> int:
+def number(value: Any, what: str, most: int = (1 << 64) - 1, least: int = 0) -> int:
     """A whole number that the library takes; ctypes would cut off what is too large."""
     try:
         given = operator.index(value)
     except TypeError:
         raise TypeError(f"{what} is a whole number, not {type(value).__name__}") from None
-    if not 0 <= given <= most:
-        raise ValueError(f"{what} is from 0 to {most}")
+    if not least <= given <= most:
+        raise ValueError(f"{what} is from {least} to {most}")
     return given
 
 

@@ -86,11 +86,18 @@ class Work:
 
     def run(self, work: Callable[[_abi.Call], None], timeout: float | None = None) -> None:
         """In the main thread another one does it, so that Ctrl-C stops it."""
-        if threading.current_thread() is not threading.main_thread():
-            self.run_here(work, timeout)
-            return
         limit = limits(timeout, self.cancel)
-        self.job = Job(lambda: work(limit))
+        try:
+            if threading.current_thread() is threading.main_thread():
+                self._run_apart(lambda: work(limit))
+            else:
+                work(limit)
+        except RafsError as error:
+            self._raise_instead(error)
+            raise
+
+    def _run_apart(self, work: Callable[[], None]) -> None:
+        self.job = Job(work)
         try:
             self.job.start()
             self.job.wait()
@@ -99,19 +106,7 @@ class Work:
             if not self.job.drop():
                 self.job.wait()
             raise
-        try:
-            self.job.result()
-        except RafsError as error:
-            self._raise_instead(error)
-            raise
-
-    def run_here(self, work: Callable[[_abi.Call], None], timeout: float | None = None) -> None:
-        """What calls back into Python: an interrupt comes through there."""
-        try:
-            work(limits(timeout, self.cancel))
-        except RafsError as error:
-            self._raise_instead(error)
-            raise
+        self.job.result()
 
     def _raise_instead(self, error: RafsError) -> None:
         if self.failed is not None:
@@ -129,8 +124,6 @@ class Work:
         options.credentials = ctypes.pointer(source.source)
         self.kept += [http, source, options]
         return http, options
-
-
 
     def origin(self, where: str, http: Http, registry: _abi.RegistryOptions,
                timeout: float | None) -> ctypes.c_void_p:

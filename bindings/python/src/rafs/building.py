@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,7 +13,7 @@ from . import _abi
 from ._entries import BlobsInMemory, Entry, Memory, Stream, _chunks, add_entry
 from ._library import call, lib
 from ._sources import Credentials, Library, array
-from ._types import StrPath, encoded, place_of
+from ._types import StrPath, encoded, number, place_of
 from ._work import Progress, Work
 from .image import Image
 from .image import open as open_image
@@ -25,6 +24,8 @@ _COMPRESSORS = {"zstd": _abi.RAFS_STORE_ZSTD, "lz4": _abi.RAFS_STORE_LZ4,
 _DIGESTS = {"blake3": _abi.RAFS_HASH_BLAKE3, "sha256": _abi.RAFS_HASH_SHA256}
 _DEDUP = {"chunk": _abi.RAFS_DEDUP_CHUNK, "file": _abi.RAFS_DEDUP_FILE,
           "none": _abi.RAFS_DEDUP_NONE}
+
+_UINT32 = (1 << 32) - 1
 
 #: What build() takes for a layer.
 Source = Union[str, "os.PathLike[str]", IO[bytes], Image, Iterable[Entry]]
@@ -92,15 +93,8 @@ def _choice(value: str, of: dict[str, int], what: str) -> int:
     return of[value]
 
 
-def _number(value: Any, what: str, low: int = 0, high: int = (1 << 32) - 1) -> int:
-    number = operator.index(value)
-    if not low <= number <= high:
-        raise ValueError(f"{what} {number}: {low} to {high}")
-    return number
-
-
 def _maps(given: Sequence[tuple[int, int, int]], what: str) -> Any:
-    maps = [_abi.IdMap(*(_number(one, what) for one in entry)) for entry in given]
+    maps = [_abi.IdMap(*(number(one, what, _UINT32) for one in entry)) for entry in given]
     return (_abi.IdMap * max(1, len(maps)))(*maps)
 
 
@@ -115,13 +109,13 @@ def _options(work: Work, given: _Settings) -> _abi.BuildOptions:
     """A `rafs_build_options`; what it borrows is kept by work."""
     options = _abi.BuildOptions()
     lib.rafs_build_options_init(ctypes.byref(options))
-    options.version = _number(given.fs_version, "fs_version")
+    options.version = number(given.fs_version, "fs_version", _UINT32)
     options.compressor = _choice(given.compressor, _COMPRESSORS, "compressor")
-    options.level = _number(given.level, "level", -(1 << 31), (1 << 31) - 1)
+    options.level = number(given.level, "level", (1 << 31) - 1, -(1 << 31))
     options.digest = _choice(given.digest, _DIGESTS, "digest")
     options.dedup = _choice(given.dedup, _DEDUP, "dedup")
     for name in ("chunk_size", "batch_size", "threads"):
-        setattr(options, name, _number(getattr(given, name), name))
+        setattr(options, name, number(getattr(given, name), name, _UINT32))
     options.flags |= sum(flag for wanted, flag in (
         (not given.xattrs, _abi.RAFS_BUILD_NO_XATTRS),
         (not given.owners, _abi.RAFS_BUILD_NO_OWNERS),
@@ -135,10 +129,11 @@ def _options(work: Work, given: _Settings) -> _abi.BuildOptions:
         latest = given.all_mtimes if given.all_mtimes is not None else given.mtime
         options.flags |= (_abi.RAFS_BUILD_MTIME_MAX if given.all_mtimes is None
                           else _abi.RAFS_BUILD_MTIME_ALL)
-        options.mtime_max = _number(latest, "mtime", -(1 << 63), (1 << 63) - 1)
+        options.mtime_max = number(latest, "mtime", (1 << 63) - 1, -(1 << 63))
     if given.owner is not None:
         uid, gid = given.owner
-        options.owner_uid, options.owner_gid = _number(uid, "owner"), _number(gid, "owner")
+        options.owner_uid = number(uid, "owner", _UINT32)
+        options.owner_gid = number(gid, "owner", _UINT32)
     options.uid_maps, options.uid_map_count = _maps(given.uid_map, "uid_map"), len(given.uid_map)
     options.gid_maps, options.gid_map_count = _maps(given.gid_map, "gid_map"), len(given.gid_map)
     images = [_opened(work, image) for image in given.dictionaries]

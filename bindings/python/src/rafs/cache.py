@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _abi
-from ._library import call, check_process, interruptible, lib, limits, ours
+from ._library import call, check_process, interruptible, lib, limits, ours, sized
 from ._types import StrPath, place_of
-from .errors import RafsError
 
 
 @dataclass(frozen=True)
@@ -144,16 +143,8 @@ class Cache:
         return self._path(place_of(blob_id, "a blob"))
 
     def _path(self, blob_id: bytes | None) -> str:
-        room, length = 4096, ctypes.c_size_t()
-        while True:
-            buffer = ctypes.create_string_buffer(room)
-            try:
-                self._call(lib.rafs_cache_path, blob_id, buffer, room, ctypes.byref(length))
-                return os.fsdecode(buffer.value)
-            except RafsError as error:
-                if error.code != "RAFS_E_RANGE":
-                    raise
-                room = length.value + 1
+        return os.fsdecode(sized(
+            lambda *room: self._call(lib.rafs_cache_path, blob_id, *room), 4096, 1))
 
     def entries(self, *, count: bool = False) -> list[CacheEntry]:
         """What it holds, the least recently used first. count=True counts chunks too, which

@@ -329,22 +329,32 @@ class Image(Tree):
         [(0, 5000)]
         """
         ino, text = self._resolve(path), text_of(path)
-        extents, count, offset = (_abi.Extent * 256)(), ctypes.c_size_t(), 0
-        while True:
-            at = offset
-            self._wait(lambda limit, at=at: call(
-                lib.rafs_image_get_extents, self._handle, ino, at, extents, 256,
-                ctypes.byref(count), ctypes.byref(limit), path=text))
-            if count.value == 0:
-                return
-            for extent in extents[:count.value]:
+        extents = (_abi.Extent * 256)()
+        for count in self._extents(ino, text, extents):
+            for extent in extents[:count]:
                 kind = DIGESTS.get(extent.digest_algorithm, "?")
                 yield Chunk(extent.file_offset, extent.length,
                             bool(extent.flags & _abi.RAFS_EXTENT_HOLE), extent.blob,
                             extent.chunk, extent.compressed_offset, extent.compressed_size,
                             f"{kind}:{bytes(extent.digest).hex()}")
-            last = extents[count.value - 1]
+
+    def _extents(self, ino: int, path: str, room: Any) -> Iterator[int]:
+        """Fill the room with extents, as often as there are more; gives how many are in it."""
+        count, offset = ctypes.c_size_t(), 0
+
+        def get(limit: _abi.Call) -> None:
+            call(lib.rafs_image_get_extents, self._handle, ino, offset, room, len(room),
+                 ctypes.byref(count), ctypes.byref(limit), path=path)
+
+        while True:
+            self._wait(get)
+            if count.value == 0:
+                return
+            last = room[count.value - 1]
             offset = last.file_offset + last.length
+            yield count.value
+            if count.value < len(room):
+                return
 
     def trace_start(self) -> None:
         """Record from now on what reads use; trace() gives it."""

@@ -10,9 +10,9 @@ from typing import Any
 from . import _abi
 from ._library import call, lib
 from ._sources import Credentials, Library, array, beside
-from ._types import StrPath, encoded, place_of
+from ._types import StrPath, encoded, number, place_of
 from ._work import Progress, Work
-from .building import _number, _options, _Settings
+from .building import _options, _Settings
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,17 @@ class ConvertResult:
 
 def _hex(digest: Any) -> str:
     return f"sha256:{bytes(digest).hex()}"
+
+
+def _set_common(options: Any, work: Work, platform: str | None, threads: int) -> None:
+    """What the options of pushing and copying both have."""
+    options.platform = encoded(platform, "platform") if platform else None
+    options.threads = number(threads, "threads", (1 << 32) - 1)
+    options.progress = work.told(_abi.rafs_copy_progress_fn, "bytes_done", "bytes_total")
+
+
+def _sent(result: _abi.CopyResult) -> PushResult:
+    return PushResult(_hex(result.digest), result.blobs_sent, result.bytes_sent, result.blobs)
 
 
 def convert(source: str, target: str, *, platform: str | None = None, all_platforms: bool = False,
@@ -103,19 +114,17 @@ def push(bootstrap: StrPath, target: str, *, blob_dir: StrPath | None = None,
             work.stack.callback(source.free)
             handles.append(source.handle)
         options.backends, options.backend_count = array(handles), len(handles)
-        options.platform = encoded(platform, "platform") if platform else None
-        options.threads = _number(threads, "threads")
+        _set_common(options, work, platform, threads)
         notes = [encoded(f"{key}={value}", "an annotation")
                  for key, value in dict(annotations or {}).items()]
         options.annotations = (ctypes.c_char_p * max(1, len(notes)))(*notes)
         options.annotation_count = len(notes)
-        options.progress = work.told(_abi.rafs_copy_progress_fn, "bytes_done", "bytes_total")
         to = work.target(target, http, registry, timeout)
         result = _abi.CopyResult(ctypes.sizeof(_abi.CopyResult))
         work.run(lambda limit: call(lib.rafs_push, place_of(bootstrap, "bootstrap"), to,
                                     ctypes.byref(options), ctypes.byref(result),
                                     ctypes.byref(limit)), timeout)
-        return PushResult(_hex(result.digest), result.blobs_sent, result.bytes_sent, result.blobs)
+        return _sent(result)
 
 
 def copy(source: str, target: str, *, platform: str | None = None, everything: bool = False,
@@ -139,15 +148,13 @@ def copy(source: str, target: str, *, platform: str | None = None, everything: b
         options = _abi.CopyOptions(ctypes.sizeof(_abi.CopyOptions))
         options.flags = ((_abi.RAFS_COPY_ALL if everything else 0)
                          | (_abi.RAFS_COPY_REFERRERS if referrers else 0))
-        options.platform = encoded(platform, "platform") if platform else None
-        options.threads = _number(threads, "threads")
-        options.progress = work.told(_abi.rafs_copy_progress_fn, "bytes_done", "bytes_total")
+        _set_common(options, work, platform, threads)
         origin = work.origin(source, http, registry, timeout)
         to = work.target(target, http, registry, timeout)
         result = _abi.CopyResult(ctypes.sizeof(_abi.CopyResult))
         work.run(lambda limit: call(lib.rafs_copy, origin, to, ctypes.byref(options),
                                     ctypes.byref(result), ctypes.byref(limit)), timeout)
-        return PushResult(_hex(result.digest), result.blobs_sent, result.bytes_sent, result.blobs)
+        return _sent(result)
 
 
 __all__ = ["ConvertResult", "PushResult", "convert", "copy", "push"]

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _abi
-from ._library import call, lib, ours
+from ._library import call, lib, ours, sized
 from ._types import StrPath, place_of
-from .errors import RafsError
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,7 @@ class Trace:
              path=os.fsdecode(path))
 
     def __bytes__(self) -> bytes:
-        length = ctypes.c_size_t()
-        try:
-            call(lib.rafs_trace_save, self._handle, None, 0, ctypes.byref(length))
-        except RafsError as error:
-            if error.code != "RAFS_E_RANGE":
-                raise
-        room = ctypes.create_string_buffer(length.value)
-        call(lib.rafs_trace_save, self._handle, room, length.value, ctypes.byref(length))
-        return room.raw[:length.value]
+        return sized(lambda *room: call(lib.rafs_trace_save, self._handle, *room))
 
     def __reduce__(self) -> Any:
         return Trace.load, (bytes(self),)
